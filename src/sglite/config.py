@@ -1,0 +1,179 @@
+"""Every option of sglite, stated once.
+
+A field made with :func:`option` is the keyword of ``LLM(...)``, the command-line flag, the
+environment variable ``SGLITE_<NAME>``, the key of a config file, its validation, its help text
+(the string under the field) and its row in ``docs/configuration.md``. SGLang's spellings are
+aliases. ``None`` means "settled at start-up"; :func:`sglite.config_resolve.resolve` does that once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sglite.config_fields import option, option_fields
+
+DTYPE_SPELLINGS = {
+    "float": "float32",
+    "fp32": "float32",
+    "half": "float16",
+    "fp16": "float16",
+    "bf16": "bfloat16",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionGroup:
+    """Base of the option groups: no object with a bad value can be made."""
+
+    def __post_init__(self) -> None:
+        for name, field in option_fields(self.__class__).items():
+            field.check(getattr(self, name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every option by name."""
+        return {name: getattr(self, name) for name in option_fields(self.__class__)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(OptionGroup):
+    """What to load, and how."""
+
+    model_path: str | None = option(None, aliases=("model", "model-name"))
+    """Model directory or hub id. Unset: the small model that comes with sglite."""
+    tokenizer_path: str | None = option(None)
+    """Tokenizer directory or hub id, when it is not the model's."""
+    model_source: Literal["huggingface", "modelscope"] = option("huggingface")
+    """Hub for a model id; ModelScope is also tried when Hugging Face cannot be reached."""
+    revision: str | None = option(None)
+    """Revision of a hub model, for all of its files."""
+    load_format: Literal["auto", "safetensors", "dummy"] = option("auto")
+    """`dummy` makes random weights from config.json alone, to try sizes and speeds."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", spellings=DTYPE_SPELLINGS
+    )
+    """Type of weights and activations; `auto` takes the checkpoint's, float32 on CPUs without
+    BF16."""
+    device: Literal["auto", "cpu", "mps"] = option("auto")
+    """Where the model runs."""
+    context_length: int | None = option(
+        None, ge=1, aliases=("max-model-len", "max-seq-len-override")
+    )
+    """Most tokens of a request, prompt and output; unset: the model's own limit."""
+    skip_tokenizer_init: bool = option(False)
+    """Load no tokenizer: prompts and outputs are token ids."""
+    chat_template: str | None = option(None)
+    """File with a Jinja chat template that replaces the model's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheOptions(OptionGroup):
+    """The KV pool and the prefix cache."""
+
+    page_size: int = option(16, ge=1, le=1024)
+    """Tokens per KV page; only whole pages are shared."""
+    mem_fraction_static: float | None = option(
+        None, gt=0, le=1, aliases=("memory-ratio", "gpu-memory-utilization")
+    )
+    """Share of the free memory for the KV pool, after the weights; unset: 0.5 on the CPU."""
+    max_total_tokens: int | None = option(None, ge=1)
+    """Tokens in the KV pool; unset: from the memory, at most max_running_requests x context."""
+    disable_radix_cache: bool = option(False)
+    """Share no prefixes between requests."""
+    radix_eviction_policy: Literal["lru", "lfu", "priority"] = option("lru")
+    """Which unused prefix goes first when pages are needed."""
+    radix_cache_max_tokens: int | None = option(None, ge=0)
+    """Most tokens the prefix cache keeps; unset: the pool is the limit."""
+    radix_cache_max_entries: int | None = option(None, ge=0)
+    """Most prefixes (leaves of the tree) the prefix cache keeps; unset: no limit."""
+    radix_cache_max_prompt_tokens: int | None = option(None, ge=0)
+    """Prompts longer than this are not cached; unset: no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerOptions(OptionGroup):
+    """Who runs, and how much of it in one step."""
+
+    max_running_requests: int = option(256, ge=1, aliases=("max-num-reqs", "max-running-req"))
+    """Most requests decoded together. Lower it if start-up reports too little KV memory."""
+    max_queued_requests: int = option(2048, ge=0)
+    """Most requests that wait; more are refused at once."""
+    max_queued_tokens: int = option(4_000_000, ge=0)
+    """Most prompt tokens that wait; more are refused at once."""
+    schedule_policy: Literal["lpm", "fcfs", "dfs-weight", "weight", "lof", "random", "priority"] = (
+        option("lpm", aliases=("schedule-heuristic",), spellings={"fifo": "fcfs"})
+    )
+    """Order of the waiting requests: longest cached prefix, arrival, depth-first by weight of the
+    subtree (two spellings), longest output first, random, or the request's priority."""
+    lpm_fallback_threshold: int = option(1000, ge=1)
+    """With more requests waiting than this, `lpm` orders by arrival."""
+    max_wait_s: float = option(10.0, gt=0)
+    """Seconds after which a waiting request comes first, whatever the policy (the aging bound)."""
+    static_batching: bool = option(False)
+    """Admit a new batch only when the last one is done; for teaching, always slower."""
+    chunked_prefill_size: int | None = option(
+        None, ge=-1, aliases=("prefill-chunk-size", "max-prefill-length", "max-extend-length")
+    )
+    """Most prompt tokens of a step; -1: no limit; unset: from target_itl_ms."""
+    target_itl_ms: float = option(200.0, gt=0)
+    """Time a step should take at most, in milliseconds; the size of prefill chunks follows."""
+    schedule_conservativeness: float = option(1.0, gt=0)
+    """Scales the estimate of how much requests will still generate; higher admits fewer and
+    retracts less."""
+    max_in_flight: int = option(1, ge=1, le=8)
+    """Steps open at once: 1 is synchronous, 2 plans the next while one runs."""
+    adaptive_max_new_tokens: bool = option(False)
+    """Under load, shorten the max_new_tokens of new requests."""
+    adaptive_max_inflight_threshold: int = option(64, ge=1)
+    """With this many requests in the engine, adaptive_max_new_tokens sets in."""
+    adaptive_max_new_tokens_factor: float = option(0.8, gt=0, le=1)
+    """What adaptive_max_new_tokens multiplies max_new_tokens by."""
+    request_timeout_s: float | None = option(None, gt=0)
+    """Deadline of requests that bring none, in seconds from arrival."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestOptions(OptionGroup):
+    """What requests may ask for."""
+
+    allow_auto_truncate: bool = option(False)
+    """Clip a prompt or output that exceeds the context instead of refusing it."""
+    aggressive_max_new_tokens: bool = option(False)
+    """Clip max_new_tokens to the context less max_context_margin instead of refusing it."""
+    max_context_margin: int = option(16, ge=0)
+    """Tokens of the context that aggressive_max_new_tokens leaves free."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOptions(OptionGroup):
+    """The process around the engine."""
+
+    tp_size: Literal[1] = option(1, aliases=("tp", "tensor-parallel-size"))
+    """Ranks that share one model; one for now."""
+    random_seed: int = option(42, ge=0, aliases=("seed",))
+    """Seed for requests that bring none and for the policy `random`."""
+    check: bool = option(False)
+    """Verify the engine's invariants after every step; slow."""
+    log_level: Literal["debug", "info", "warning", "error"] = option("info")
+    """`debug` narrates every decision of scheduler and cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig(ModelOptions, CacheOptions, SchedulerOptions, RequestOptions, RuntimeOptions):
+    """All options of an engine."""
+
+    @classmethod
+    def from_kwargs(cls, **given: Any) -> EngineConfig:
+        """The options given, then those of the environment (``SGLITE_<NAME>``), then the defaults.
+
+        SGLang's spellings are accepted. ``config`` may name a file of options, which yields to
+        both. ConfigError where a keyword is unknown or a value is not allowed.
+        """
+        from sglite.config_sources import load_values
+
+        config_file = given.pop("config", None)
+        return cls(**load_values(cls, given, config_file=config_file))
+
+    def replace(self, **changes: Any) -> EngineConfig:
+        """A copy with other values, checked again."""
+        return replace(self, **changes)

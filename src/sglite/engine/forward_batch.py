@@ -1,0 +1,69 @@
+"""What the model sees of a step: token runs, and where their KV lies.
+
+Shape legend: T tokens packed, R runs, P pages of the longest row. See docs/shapes.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(slots=True)
+class AttentionMetadata:
+    """The ragged runs of a step as the attention of one KV group reads them.
+
+    | field | shape | dtype | meaning |
+    |---|---|---|---|
+    | page_table_RP | [R, P] | int32 | page ids of each run's row; entries never read are 0 |
+    | out_slots_T | [T] | int64 | slot where each new token's K and V are stored |
+    | run_offsets | [R + 1] | list | first packed token of each run, then T |
+    | seq_lens | [R] | list | KV length of each row after this step |
+    | seq_lens_R | [R] | int32 | the same on the device |
+    | window | | int or None | keys older than this are not read |
+    | kernel_plan | | object | what a kernel derives from the above once for all layers |
+    """
+
+    page_table_RP: torch.Tensor
+    out_slots_T: torch.Tensor
+    run_offsets: list[int]
+    seq_lens: list[int]
+    seq_lens_R: torch.Tensor
+    page_size: int
+    window: int | None = None
+    kernel_plan: object | None = None
+
+
+@dataclass(slots=True)
+class ForwardBatch:
+    """Inputs of one forward pass.
+
+    | field | shape | dtype | meaning |
+    |---|---|---|---|
+    | input_ids_T | [T] | int64 | packed tokens, run after run |
+    | positions_T | [T] | int64 | position of each token in its sequence |
+    | attention | [groups] | | one AttentionMetadata per KV group |
+    | group_of_layer | [layers] | list | index into ``attention`` |
+    """
+
+    input_ids_T: torch.Tensor
+    positions_T: torch.Tensor
+    attention: list[AttentionMetadata]
+    group_of_layer: list[int]
+
+    def check(self, *, vocab_size: int) -> None:
+        """Assert the table above; used with ``--check`` and in tests."""
+        num_tokens = self.input_ids_T.numel()
+        assert self.input_ids_T.shape == self.positions_T.shape == (num_tokens,)
+        assert self.input_ids_T.dtype == self.positions_T.dtype == torch.int64
+        assert int(self.input_ids_T.min()) >= 0, "negative token id in a batch"
+        assert int(self.input_ids_T.max()) < vocab_size, "token id beyond the vocabulary"
+        for metadata in self.attention:
+            runs = len(metadata.seq_lens)
+            assert metadata.run_offsets[0] == 0 and metadata.run_offsets[-1] == num_tokens
+            assert len(metadata.run_offsets) == runs + 1
+            assert metadata.page_table_RP.shape[0] == runs
+            assert metadata.out_slots_T.shape == (num_tokens,)
+            slots = set(metadata.out_slots_T.tolist())
+            assert len(slots) == num_tokens, "two tokens in one slot"

@@ -1,0 +1,118 @@
+"""The contract between deciding and doing: what one step is to compute, and what came of it.
+
+A plan is a delta against the state that an executor keeps, one row per running request, so it
+stays small enough to broadcast to other ranks. Plain integers; no tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sglite.request import LogprobParams, SamplingParams, TokenLogprobs
+
+
+@dataclass(frozen=True, slots=True)
+class RowSetup:
+    """A request takes a row. ``page_ids[group]`` are its pages so far, tombstones as 0.
+
+    ``output_token_ids`` is not empty for a request that comes back after a retraction: the
+    penalties count them.
+    """
+
+    row: int
+    request_id: str
+    sampling: SamplingParams
+    logprobs: LogprobParams | None
+    seed: int
+    stop_token_ids: tuple[int, ...]
+    num_prompt_tokens: int
+    page_ids: tuple[list[int], ...]
+    output_token_ids: list[int]
+
+
+@dataclass(slots=True)
+class PageUpdates:
+    """New entries of a KV group's page table: ``page_table[rows[i], indices[i]] = page_ids[i]``."""
+
+    rows: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    page_ids: list[int] = field(default_factory=list)
+
+    def add(self, row: int, index: int, page_id: int) -> None:
+        """Append one entry."""
+        self.rows.append(row)
+        self.indices.append(index)
+        self.page_ids.append(page_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLogprobSpan:
+    """Run ``run`` reports prompt log-probabilities of the positions ``[start, end)``.
+
+    Position p is scored by the logits at p - 1, which lie in this run. ``targets`` are the tokens
+    at those positions.
+    """
+
+    run: int
+    start: int
+    end: int
+    targets: list[int]
+
+
+@dataclass(slots=True)
+class StepPlan:
+    """One step: a ragged list of runs of new tokens, at most one per row.
+
+    Run i computes ``run_lengths[i]`` tokens of row ``run_rows[i]`` from position
+    ``run_starts[i]`` on. Its tokens are the next ``run_lengths[i]`` of ``token_ids``, unless
+    ``run_continues[i]``: then it is the single token that the executor sampled last for that row,
+    which never had to leave the device. ``sample_runs`` lists the runs whose last position is
+    sampled; the results come in that order. Order of application: ``cleared_rows``,
+    ``added_rows``, ``page_updates``, then the runs.
+    """
+
+    step_id: int
+    num_groups: int
+    cleared_rows: list[int] = field(default_factory=list)
+    added_rows: list[RowSetup] = field(default_factory=list)
+    page_updates: list[PageUpdates] = field(default_factory=list)
+    run_rows: list[int] = field(default_factory=list)
+    run_starts: list[int] = field(default_factory=list)
+    run_lengths: list[int] = field(default_factory=list)
+    run_continues: list[bool] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+    sample_runs: list[int] = field(default_factory=list)
+    prompt_logprob_spans: list[PromptLogprobSpan] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.page_updates:
+            self.page_updates = [PageUpdates() for _ in range(self.num_groups)]
+
+    @property
+    def is_empty(self) -> bool:
+        """True where there is nothing to compute."""
+        return not self.run_rows
+
+
+@dataclass(frozen=True, slots=True)
+class StopMatch:
+    """The verdict of the output processor: this token completed a stop string or regex."""
+
+    matched: str
+
+
+@dataclass(slots=True)
+class StepResult:
+    """What a step produced, one entry per element of ``StepPlan.sample_runs``.
+
+    ``invalid`` names the entries whose logits held a NaN or had no legal token.
+    ``prompt_logprobs`` follows ``StepPlan.prompt_logprob_spans``. ``stops`` is filled by the
+    output processor, keyed by entry. ``elapsed_s`` feeds the cost model.
+    """
+
+    token_ids: list[int]
+    invalid: frozenset[int] = frozenset()
+    logprobs: dict[int, TokenLogprobs] = field(default_factory=dict)
+    prompt_logprobs: list[list[TokenLogprobs]] = field(default_factory=list)
+    stops: dict[int, StopMatch] = field(default_factory=dict)
+    elapsed_s: float = 0.0
