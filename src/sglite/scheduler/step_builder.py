@@ -1,0 +1,103 @@
+"""Builds one step: runs of new tokens for the sequences that hold rows.
+
+There is no phase: a run is as long as what the known tokens are ahead of the scheduled ones, cut
+by the budget. Decoding is a run of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan
+from sglite.scheduler.sequence import Sequence
+
+
+@dataclass(slots=True)
+class Step:
+    """A plan, the sequence of each of its runs, and the number of keys that it reads."""
+
+    plan: StepPlan
+    sequences: list[Sequence] = field(default_factory=list)
+    context: int = 0
+
+
+def is_decoding(sequence: Sequence) -> bool:
+    """True where the next run is the one token that the executor sampled last for the row."""
+    return sequence.row_has_sample and sequence.num_bound - sequence.num_scheduled == 1
+
+
+def add_decodes(step: Step, sequences: list[Sequence]) -> None:
+    """Add a run of one token each; the first runs of a plan."""
+    plan, step_id = step.plan, step.plan.step_id
+    assert not plan.run_rows, "decodes come first"
+    for sequence in sequences:
+        plan.run_rows.append(sequence.row)
+        plan.run_starts.append(sequence.num_scheduled)
+        sequence.num_scheduled += 1
+        sequence.num_pending += 1
+        sequence.last_step = step_id
+    count = len(sequences)
+    plan.run_lengths = [1] * count
+    plan.run_continues = [True] * count
+    plan.sample_runs = list(range(count))
+    step.sequences += sequences
+    step.context = sum(plan.run_starts)
+
+
+def add_chunk(step: Step, sequence: Sequence, budget: int) -> int:
+    """Add a run of at most ``budget`` known tokens; returns its length."""
+    plan, start = step.plan, sequence.num_scheduled
+    end = min(sequence.num_tokens, start + budget)
+    run = len(plan.run_rows)
+    plan.run_rows.append(sequence.row)
+    plan.run_starts.append(start)
+    plan.run_lengths.append(end - start)
+    plan.run_continues.append(False)
+    plan.token_ids += sequence.token_ids[start:end]
+    step.sequences.append(sequence)
+    step.context += end
+    _add_logprob_span(plan, sequence, run, end)
+    if end == sequence.num_tokens and end < sequence.max_total:
+        plan.sample_runs.append(run)
+        sequence.num_pending += 1
+        sequence.row_has_sample = True
+    sequence.num_scheduled = end
+    sequence.last_step = plan.step_id
+    return end - start
+
+
+def row_setup(sequence: Sequence) -> RowSetup:
+    """What the executor must know about a sequence that has just been given a row."""
+    request = sequence.request
+    assert sequence.pages is not None
+    stop_ids = request.eos_token_ids | frozenset(request.sampling.stop_token_ids)
+    return RowSetup(
+        row=sequence.row,
+        request_id=sequence.request_id,
+        sampling=request.sampling,
+        logprobs=request.logprobs,
+        seed=request.seed,
+        stop_token_ids=tuple(sorted(stop_ids)),
+        num_prompt_tokens=sequence.num_prompt_tokens,
+        page_ids=tuple([max(page, 0) for page in ids] for ids in sequence.pages.page_ids),
+        output_token_ids=sequence.token_ids[sequence.num_prompt_tokens :],
+    )
+
+
+def list_runs(step: Step) -> list[tuple[str, int, int, bool]]:
+    """``(request_id, start, length, samples)`` of every run; for events."""
+    plan, samples = step.plan, set(step.plan.sample_runs)
+    return [
+        (sequence.request_id, plan.run_starts[run], plan.run_lengths[run], run in samples)
+        for run, sequence in enumerate(step.sequences)
+    ]
+
+
+def _add_logprob_span(plan: StepPlan, sequence: Sequence, run: int, end: int) -> None:
+    """Score the prompt positions whose predecessor is in the run that ends at ``end``."""
+    first = sequence.prompt_logprob_next
+    last = min(end + 1, sequence.num_prompt_tokens)
+    if first < last:
+        targets = sequence.token_ids[first:last]
+        plan.prompt_logprob_spans.append(PromptLogprobSpan(run, first, last, targets))
+        sequence.prompt_logprob_next = last
