@@ -1,0 +1,7 @@
+"""Step 5 of 8 · the step: plan, launch, sample, commit.
+
+Receives requests and aborts · hands on token ids and terminal events · does not know about text,
+sockets or files.
+
+Read ``engine`` (the loop), ``executor`` (the contract), ``torch_executor`` (plans to tensors).
+"""

@@ -1,0 +1,111 @@
+"""The loop: one step is four calls, and several may be open.
+
+Synchronous with ``max_in_flight`` 1. With 2, step n+1 is planned and launched before step n is
+collected: overlap is nothing but where the commit stands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sglite.engine.executor import Executor
+from sglite.engine.output_processor import OutputProcessor
+from sglite.request import OutputBatch, Request
+from sglite.scheduler.plan import StepPlan
+from sglite.scheduler.scheduler import Scheduler
+
+
+@dataclass(slots=True)
+class EngineCounters:
+    """What the engine has done since its start; the numbers only grow."""
+
+    num_steps: int = 0
+    num_finished_requests: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_output_tokens: int = 0
+    num_retractions: int = 0
+
+    def add(self, outputs: OutputBatch) -> None:
+        """Count what a turn of the loop produced."""
+        self.num_output_tokens += len(outputs.tokens)
+        for finish in outputs.finished:
+            self.num_finished_requests += 1
+            self.num_prompt_tokens += finish.num_prompt_tokens
+            self.num_cached_tokens += finish.num_cached_tokens
+            self.num_retractions += finish.num_retractions
+
+
+@dataclass(slots=True)
+class Engine:
+    """Scheduler and executor, joined by the step. Belongs to one thread."""
+
+    scheduler: Scheduler
+    executor: Executor
+    processor: OutputProcessor
+    max_in_flight: int = 1
+    check: bool = False
+    clock: Callable[[], float] = time.monotonic
+    counters: EngineCounters = field(default_factory=EngineCounters)
+    _in_flight: deque[tuple[StepPlan, Any]] = field(default_factory=deque)
+
+    def add(self, request: Request) -> None:
+        """Queue a request. Raises CapacityError where too many wait."""
+        self.scheduler.add(request, self.clock())
+
+    def abort(self, request_id: str) -> bool:
+        """End a request in whatever state it is; False if it does not live."""
+        return self.scheduler.abort(request_id, self.clock())
+
+    @property
+    def has_work(self) -> bool:
+        """True while ``step`` has something to do."""
+        return self.scheduler.has_work
+
+    def step(self) -> OutputBatch:
+        """Launch what can be launched, commit the oldest open step, return what is to tell."""
+        while len(self._in_flight) < self.max_in_flight:
+            plan = self.scheduler.plan_step(self.clock())
+            if plan.is_empty:
+                break
+            self.processor.observe(plan)
+            handle = self.executor.launch(plan)
+            self.executor.sample(handle)
+            self._in_flight.append((plan, handle))
+        if self._in_flight:
+            plan, handle = self._in_flight.popleft()
+            result = self.processor.judge(plan, self.executor.collect(handle))
+            self.scheduler.commit(plan, result, self.clock())
+            self.counters.num_steps += 1
+        if self.check:
+            self.scheduler.check()
+        outputs = self.scheduler.take_outputs()
+        self.counters.add(outputs)
+        return outputs
+
+    def try_flush_cache(self) -> bool:
+        """Forget every prefix that is not pinned; False, and nothing done, while work is left."""
+        if self.has_work:
+            return False
+        self.scheduler.cache.flush()
+        return True
+
+    def stats(self) -> dict[str, int]:
+        """Counters and the present state, flat."""
+        scheduler = self.scheduler
+        return {
+            "num_running_requests": len(scheduler.batch.running),
+            "num_waiting_requests": len(scheduler.queue),
+            **asdict(self.counters),
+            **{f"cache_{name}": value for name, value in asdict(scheduler.cache.stats()).items()},
+        }
+
+    def close(self) -> None:
+        """Finish what is in flight and stop the executor."""
+        while self._in_flight:
+            self.executor.collect(self._in_flight.popleft()[1])
+        self.executor.close()

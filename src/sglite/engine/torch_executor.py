@@ -1,0 +1,125 @@
+"""Carries out plans with a torch model: the synchronous executor for CPU and MPS.
+
+Shape legend: T tokens packed, R sampled runs, E hidden, V vocab. See docs/shapes.md.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from sglite.engine.row_state import RowState
+from sglite.kvcache.kv_pool import KVPool
+from sglite.models.decoder import Decoder
+from sglite.request import TokenLogprobs
+from sglite.sampling import (
+    SampleOutput,
+    Sampler,
+    SamplingState,
+    logits_chunk_rows,
+    prompt_logprobs,
+)
+from sglite.scheduler.plan import PromptLogprobSpan, StepPlan, StepResult
+
+
+@dataclass(slots=True)
+class StepHandle:
+    """A launched step: its plan, its hidden states ``[T, E]``, and then what was sampled."""
+
+    plan: StepPlan
+    hidden_TE: torch.Tensor
+    offsets: list[int]
+    started_s: float
+    output: SampleOutput | None = None
+    prompt_logprobs: list[list[TokenLogprobs]] = field(default_factory=list)
+    elapsed_s: float = 0.0
+
+
+class TorchExecutor:
+    """One model, one KV pool, one row of state per running request."""
+
+    def __init__(
+        self,
+        model: Decoder,
+        kv_pool: KVPool,
+        *,
+        max_rows: int,
+        max_tokens: int,
+        check: bool = False,
+    ) -> None:
+        spec = model.spec
+        device = kv_pool.storage[0].device
+        self._model = model
+        self._kv_pool = kv_pool
+        self._check = check
+        self._rows = RowState(
+            kv_pool.groups,
+            spec.group_of_layer(),
+            max_rows=max_rows,
+            max_pages=-(-max_tokens // kv_pool.page_size) + 1,
+            page_size=kv_pool.page_size,
+            device=device,
+        )
+        self._sampling = SamplingState(max_rows, spec.vocab_size, device)
+        self._sampler = Sampler(self._sampling)
+
+    @torch.inference_mode()
+    def launch(self, plan: StepPlan) -> StepHandle:
+        """Run the forward pass of ``plan``."""
+        started_s = time.perf_counter()
+        for row in plan.cleared_rows:
+            self._sampling.clear_row(row)
+        for setup in plan.added_rows:
+            self._sampling.set_row(setup)
+        self._rows.apply(plan)
+        batch = self._rows.make_batch(plan)
+        if self._check:
+            batch.check(vocab_size=self._model.spec.vocab_size)
+        hidden_TE = self._model(batch, self._kv_pool)
+        return StepHandle(plan, hidden_TE, batch.attention[0].run_offsets, started_s)
+
+    @torch.inference_mode()
+    def sample(self, handle: StepHandle, masks_RV: torch.Tensor | None = None) -> None:
+        """Sample, and score prompt positions. The head runs over the rows that need it alone."""
+        plan, runs = handle.plan, handle.plan.sample_runs
+        if runs:
+            last = [handle.offsets[run + 1] - 1 for run in runs]
+            logits_RV = self._model.compute_logits(handle.hidden_TE[last])
+            rows = [plan.run_rows[run] for run in runs]
+            ends = [plan.run_starts[run] + plan.run_lengths[run] for run in runs]
+            positions_R = torch.tensor(ends, dtype=torch.int64, device=logits_RV.device)
+            handle.output = self._sampler.sample(logits_RV, rows, positions_R, masks_RV)
+            self._rows.last_token_W[rows] = handle.output.token_ids_R
+        handle.prompt_logprobs = [
+            self._score_prompt(handle, span) for span in plan.prompt_logprob_spans
+        ]
+        handle.elapsed_s = time.perf_counter() - handle.started_s
+
+    def collect(self, handle: StepHandle) -> StepResult:
+        """What the step produced, as host lists."""
+        result = StepResult([], elapsed_s=handle.elapsed_s)
+        if handle.output is not None:
+            sampled = handle.output.to_result()
+            result.token_ids = sampled.token_ids
+            result.invalid = sampled.invalid
+            result.logprobs = sampled.logprobs
+        result.prompt_logprobs = handle.prompt_logprobs
+        return result
+
+    def close(self) -> None:
+        """Nothing to stop; memory goes with the object."""
+
+    def _score_prompt(self, handle: StepHandle, span: PromptLogprobSpan) -> list[TokenLogprobs]:
+        plan = handle.plan
+        setup = self._sampling.setups[plan.run_rows[span.run]]
+        assert setup is not None and setup.logprobs is not None
+        first = handle.offsets[span.run] + span.start - 1 - plan.run_starts[span.run]
+        return prompt_logprobs(
+            handle.hidden_TE[first : first + len(span.targets)],
+            self._model.compute_logits,
+            span.targets,
+            setup.logprobs,
+            chunk_rows=logits_chunk_rows(self._model.spec.vocab_size),
+        )

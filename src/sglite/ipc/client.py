@@ -1,0 +1,202 @@
+"""The engine as its callers see it, and the implementation inside the caller's process.
+
+    caller's threads ──submit, abort, call──▶ inbox ──▶ engine thread ──OutputBatch──▶ deliver()
+
+One thread owns the engine; everything else goes through its inbox. If that thread fails, every
+open request hears of it once, and later calls raise EngineDeadError.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from sglite.engine.engine import Engine
+from sglite.errors import CapacityError, EngineDeadError
+from sglite.request import OutputBatch, Request
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Deliver = Callable[[OutputBatch], None]
+"""Takes outputs of one caller's requests. Called in the engine's thread: must not block."""
+Refuse = Callable[[str | None, Exception], None]
+"""Takes a request id and the reason why it was not accepted; None: the engine is dead."""
+
+
+class EngineClient(Protocol):
+    """What a front needs of an engine."""
+
+    def submit(self, requests: list[Request], deliver: Deliver, refuse: Refuse) -> None:
+        """Queue requests. Each ends in one terminal event, given to one of the two callables."""
+
+    def abort(self, request_ids: list[str]) -> None:
+        """End these requests; unknown ids are ignored."""
+
+    def call(self, function: Callable[[Engine], T]) -> T:
+        """Run ``function`` between two steps and return its result."""
+
+    def close(self) -> None:
+        """Abort what is open and stop the engine."""
+
+
+class InProcessClient:
+    """Runs the engine in a thread of this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._wake = threading.Condition()
+        self._callers: dict[str, tuple[Deliver, Refuse]] = {}
+        self._closing = False
+        self._fault: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, requests: list[Request], deliver: Deliver, refuse: Refuse) -> None:
+        """See :class:`EngineClient`. Raises EngineDeadError."""
+        self._post(lambda: self._add(requests, deliver, refuse))
+
+    def abort(self, request_ids: list[str]) -> None:
+        """See :class:`EngineClient`."""
+        if self._fault is None and not self._closing:
+            self._post(lambda: self._abort(request_ids))
+
+    def call(self, function: Callable[[Engine], T]) -> T:
+        """See :class:`EngineClient`. Raises what ``function`` raises, or EngineDeadError."""
+        future: Future[T] = Future()
+        self._post(lambda: self._settle(future, function))
+        while True:
+            try:
+                return future.result(timeout=1.0)
+            except TimeoutError:
+                if future.done():
+                    raise
+                if not self._thread.is_alive():
+                    raise self._dead() from self._fault
+
+    def close(self) -> None:
+        """See :class:`EngineClient`. Safe to call twice."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    # -- the caller's side -------------------------------------------------------------------------
+
+    def _post(self, command: Callable[[], None]) -> None:
+        with self._wake:
+            if self._has_stopped:
+                raise self._dead() from self._fault
+            self._inbox.append(command)
+            self._wake.notify()
+
+    @property
+    def _has_stopped(self) -> bool:
+        return self._fault is not None or self._closing
+
+    def _dead(self) -> EngineDeadError:
+        cause = f": {self._fault}" if self._fault else " because it was closed"
+        return EngineDeadError(f"the engine has stopped{cause}")
+
+    # -- the engine's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                self._read_inbox()
+                if self._engine.has_work:
+                    self._dispatch(self._engine.step())
+            self._stop()
+        except BaseException as fault:  # noqa: BLE001  the thread's border: loud, never silent
+            logger.critical("engine_failed", exc_info=fault)
+            self._fail(fault)
+
+    def _wait_for_work(self) -> bool:
+        """Sleep until there is something to do; False once closed."""
+        with self._wake:
+            while not (self._inbox or self._closing or self._engine.has_work):
+                self._wake.wait()
+            return not self._closing
+
+    def _read_inbox(self) -> None:
+        while self._inbox:
+            self._inbox.popleft()()
+
+    def _add(self, requests: list[Request], deliver: Deliver, refuse: Refuse) -> None:
+        if self._has_stopped:
+            refuse(None, self._dead())
+            return
+        for request in requests:
+            try:
+                self._engine.add(request)
+            except CapacityError as error:
+                refuse(request.request_id, error)
+            else:
+                self._callers[request.request_id] = (deliver, refuse)
+
+    def _abort(self, request_ids: list[str]) -> None:
+        if self._fault is None:
+            for request_id in request_ids:
+                self._engine.abort(request_id)
+
+    def _settle(self, future: Future[Any], function: Callable[[Engine], Any]) -> None:
+        if self._has_stopped:
+            future.set_exception(self._dead())
+            return
+        try:
+            future.set_result(function(self._engine))
+        except Exception as error:  # noqa: BLE001  belongs to the caller, who gets it
+            future.set_exception(error)
+
+    def _dispatch(self, outputs: OutputBatch) -> None:
+        """Give every caller its part."""
+        if not outputs:
+            return
+        for deliver, part in _split(outputs, self._callers):
+            deliver(part)
+        for finish in outputs.finished:
+            self._callers.pop(finish.request_id, None)
+
+    def _stop(self) -> None:
+        self._read_inbox()
+        self._abort(list(self._callers))
+        while self._engine.has_work:
+            self._dispatch(self._engine.step())
+        self._engine.close()
+
+    def _fail(self, fault: BaseException) -> None:
+        with self._wake:
+            self._fault = fault
+        self._read_inbox()
+        refusals = {refuse for _, refuse in self._callers.values()}
+        self._callers.clear()
+        for refuse in refusals:
+            refuse(None, self._dead())
+
+
+def _split(
+    outputs: OutputBatch, callers: dict[str, tuple[Deliver, Refuse]]
+) -> list[tuple[Deliver, OutputBatch]]:
+    """Outputs by caller; a batch with one caller is passed on as it is."""
+    delivers = {deliver for deliver, _ in callers.values()}
+    if len(delivers) == 1:
+        return [(delivers.pop(), outputs)]
+    parts = {deliver: OutputBatch() for deliver in delivers}
+    for entry in outputs.started:
+        parts[callers[entry[0]][0]].started.append(entry)
+    for index, token in enumerate(outputs.tokens):
+        part = parts[callers[token[0]][0]]
+        if index in outputs.logprobs:
+            part.logprobs[len(part.tokens)] = outputs.logprobs[index]
+        part.tokens.append(token)
+    for scored in outputs.prompt_logprobs:
+        parts[callers[scored[0]][0]].prompt_logprobs.append(scored)
+    for finish in outputs.finished:
+        parts[callers[finish.request_id][0]].finished.append(finish)
+    return [(deliver, part) for deliver, part in parts.items() if part]
