@@ -8,10 +8,12 @@ end and arrive all the time, so admission, insertion and eviction are part of it
 
 from __future__ import annotations
 
+import argparse
 import gc
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sglite.config import CacheOptions, SchedulerOptions
@@ -130,15 +132,19 @@ class Load:
         return [self._random.randrange(1, 32000) for _ in range(count)]
 
 
-def main(num_steps: int = 400) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the table of all cases."""
+    parser = argparse.ArgumentParser(prog="sglite bench scheduler", description="Cost of a step.")
+    parser.add_argument("--steps", type=int, default=400, help="steps timed for each case")
+    num_steps = parser.parse_args(argv).steps
     print(f"{'policy':8} {'running':>8} {'waiting':>8} {'median':>10} {'p90':>10} {'max':>10}")
     for case in CASES:
         timing = Load(case).run(num_steps)
         figures = (timing.median_us, timing.p90_us, timing.max_us)
         cells = " ".join(f"{figure:7.0f} us" for figure in figures)
         print(f"{case.policy:8} {case.num_running:8} {case.num_waiting:8} {cells}", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

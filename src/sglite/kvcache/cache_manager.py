@@ -28,12 +28,14 @@ class SequencePages:
 
     ``page_ids[group][i]`` keeps tokens ``[i * page_size, (i + 1) * page_size)``. The first
     ``num_tree_pages`` belong to the tree, the rest to the sequence. ``first_read[group]`` is the
-    first page that its window still covers. ``capacity`` is in tokens.
+    first page that its window still covers. ``capacity`` is in tokens. What it inserts inherits
+    ``priority``.
     """
 
-    __slots__ = ("capacity", "first_read", "node", "num_tree_pages", "page_ids")
+    __slots__ = ("capacity", "first_read", "node", "num_tree_pages", "page_ids", "priority")
 
-    def __init__(self, num_groups: int) -> None:
+    def __init__(self, num_groups: int, *, priority: int = 0) -> None:
+        self.priority = priority
         self.page_ids: list[list[int]] = [[] for _ in range(num_groups)]
         self.num_tree_pages = 0
         self.node: RadixNode | None = None
@@ -102,7 +104,7 @@ class CacheManager:
 
     def acquire(self, match: PrefixMatch, *, priority: int = 0) -> SequencePages:
         """Pages for a sequence that starts from ``match``, locked until ``release``."""
-        pages = SequencePages(len(self.groups))
+        pages = SequencePages(len(self.groups), priority=priority)
         pages.node = self.tree.lock_match(match, priority=priority)
         pages.page_ids = [list(entries) for entries in match.pages]
         pages.num_tree_pages = len(pages.page_ids[0])
@@ -150,7 +152,9 @@ class CacheManager:
         end = self._affordable_end(start, num_computed_tokens // self.page_size * self.page_size)
         if end <= start.end:
             return 0, []
-        result = self.tree.insert(start, key_ids, end, pages.page_ids)
+        result = self.tree.insert(
+            start, key_ids, end, pages.page_ids, priority=pages.priority
+        )
         self.tree.extend_lock(start, result.node)
         pages.node = result.node
         replaced = []
@@ -180,6 +184,7 @@ class CacheManager:
         node, pages.node = pages.node, None
         pages.page_ids, pages.capacity = [[] for _ in self.groups], 0
         self.evictor.note_unused(self.tree.unlock(node))
+        self._enforce_max_entries()
 
     def commit_step(self, step_id: int) -> None:
         """Step ``step_id`` is done: free what waited for it."""
@@ -192,8 +197,11 @@ class CacheManager:
         """Keep the cached whole pages of ``key_ids`` until ``unpin``; returns their tokens."""
         match = self.tree.match(namespace, key_ids, len(key_ids))
         key = (namespace, tuple(key_ids))
-        if match.num_tokens and key not in self._pins:
+        old = self._pins.get(key)
+        if match.num_tokens > (old.capacity if old else 0):
             self._pins[key] = self.acquire(match)
+            if old is not None:
+                self.release(old, after_step=None)
         return match.num_tokens
 
     def unpin(self, namespace: str, key_ids: list[int]) -> bool:
@@ -240,8 +248,9 @@ class CacheManager:
     # -- internals -------------------------------------------------------------------------------
 
     def _evict(self, group: int, num_pages: int, reason: str) -> int:
+        before = self.tree.num_pages[0]
         freed = self.evictor.evict(group, num_pages)
-        self.num_evicted_pages += freed
+        self.num_evicted_pages += before - self.tree.num_pages[0]
         if freed and self._events.active:
             self._events.emit(Evicted(group, freed, reason))
         return freed
@@ -260,9 +269,10 @@ class CacheManager:
     def _enforce_max_entries(self) -> None:
         limit = self._options.radix_cache_max_entries
         while limit is not None and self.tree.num_leaves > limit:
-            freed = self.evictor.evict_leaf()
-            if freed == 0:
+            before = self.tree.num_pages[0]
+            if not self.evictor.evict_leaf():
                 return
+            freed = before - self.tree.num_pages[0]
             self.num_evicted_pages += freed
             if self._events.active:
                 self._events.emit(Evicted(0, freed, "radix_cache_max_entries"))

@@ -52,10 +52,13 @@ class Evictor:
             return self._evict_leaves(group, num_pages)
         return self._evict_window(group, num_pages)
 
-    def evict_leaf(self) -> int:
-        """Free the whole leaf that goes first; returns its pages, 0 if every leaf is in use."""
+    def evict_leaf(self) -> bool:
+        """Free the whole leaf that goes first; False if every leaf is in use."""
         leaf = self._pop_unused()
-        return 0 if leaf is None else self._cut(leaf, 0, leaf.num_pages)
+        if leaf is None:
+            return False
+        self._cut(leaf, 0, leaf.num_pages)
+        return True
 
     def evict_namespace(self, namespace: str) -> None:
         """Free all that is unused under one root."""

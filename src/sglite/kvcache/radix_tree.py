@@ -151,7 +151,8 @@ class RadixTree:
             return root
         if match.num_tokens < node.end:
             node = self._split(node, match.num_tokens)
-        node.num_hits += 1
+        for step in node.path():
+            step.num_hits += 1
         self.extend_lock(root, node)
         self.touch(node, priority=priority)
         return node
@@ -201,7 +202,13 @@ class RadixTree:
     # -- growth ----------------------------------------------------------------------------------
 
     def insert(
-        self, start: RadixNode, key_ids: list[int], end: int, pages: Sequence[list[int]]
+        self,
+        start: RadixNode,
+        key_ids: list[int],
+        end: int,
+        pages: Sequence[list[int]],
+        *,
+        priority: int = 0,
     ) -> InsertResult:
         """Add ``key_ids[start.end:end]`` below ``start``, a node that the caller has locked.
 
@@ -222,7 +229,7 @@ class RadixTree:
                 child = self._split(child, offset + count * self.page_size)
             self._merge_pages(child, pages, result)
             result.node = child
-        self.touch(result.node)
+        self.touch(result.node, priority=priority)
         return result
 
     # -- removal (called by eviction) --------------------------------------------------------------
@@ -285,12 +292,15 @@ class RadixTree:
         size = min(len(key), limit - offset)
         if key[:size] == key_ids[offset : offset + size]:
             return size // page_size
-        count = 1
-        while True:  # ends: a whole match returned above
-            low, high = count * page_size, (count + 1) * page_size
-            if key[low:high] != key_ids[offset + low : offset + high]:
-                return count
-            count += 1
+        same, differs = 1, size // page_size  # pages [0, same) are equal, [0, differs) are not
+        while differs - same > 1:
+            middle = (same + differs) // 2
+            low, high = same * page_size, middle * page_size
+            if key[low:high] == key_ids[offset + low : offset + high]:
+                same = middle
+            else:
+                differs = middle
+        return same
 
     def _usable(self, namespace: str, path: list[tuple[RadixNode, int]]) -> PrefixMatch:
         """Cut the matched path back to the last point where every group has what it reads."""

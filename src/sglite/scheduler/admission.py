@@ -72,10 +72,12 @@ class Admission:
 
     def _try_acquire(self, sequence: Sequence, match: PrefixMatch, reserve: int) -> bool:
         cache = self._cache
-        pages = cache.acquire(match, priority=sequence.request.priority)
         missing = sequence.num_tokens - match.num_tokens + reserve
-        has_room = cache.min_available_pages() * cache.page_size >= missing
-        if not has_room or not cache.try_grow(pages, sequence.num_tokens):
+        if not self._has_room(missing):
+            return False  # before anything is marked as used: this is tried in every step
+        pages = cache.acquire(match, priority=sequence.request.priority)
+        # The lock on the match may have taken pages that eviction could have freed.
+        if not self._has_room(missing) or not cache.try_grow(pages, sequence.num_tokens):
             cache.release(pages, after_step=None)
             return False
         sequence.pages = pages
@@ -84,6 +86,9 @@ class Admission:
         if sequence.can_insert:
             self._prefixes.start(sequence, match.num_tokens // cache.page_size)
         return True
+
+    def _has_room(self, num_tokens: int) -> bool:
+        return self._cache.min_available_pages() * self._cache.page_size >= num_tokens
 
     def _is_held_back(self, sequence: Sequence) -> bool:
         if not sequence.can_share:

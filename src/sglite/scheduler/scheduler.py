@@ -273,6 +273,8 @@ class Scheduler:
         self._last_committed = plan.step_id
         self.cache.commit_step(plan.step_id)
         num_told = len(self._outputs.tokens)
+        for entry in result.invalid:  # before anything of it can enter the tree
+            step.sequences[plan.sample_runs[entry]].is_poisoned = True
         self._commit_prompt_logprobs(step, result)
         self._commit_runs(step, now)
         self._commit_samples(step, result, now)
@@ -321,7 +323,6 @@ class Scheduler:
             if sequence.finished:
                 continue  # the surplus token of a request that ended
             if not is_plain and entry in result.invalid:
-                sequence.is_poisoned = True
                 message = "the model's output was not a number"
                 self._finish(sequence, FinishReason.ERROR, now, message=message)
                 continue

@@ -89,7 +89,9 @@ class Sequence:
         """How far a cached prefix may reach: something is left to compute, and every position
         whose log-probability is wanted is computed.
         """
-        return min(self.num_tokens - 1, max(0, self.prompt_logprob_next - 1))
+        if self.prompt_logprob_next >= self.num_prompt_tokens:
+            return self.num_tokens - 1
+        return max(0, self.prompt_logprob_next - 1)
 
     def append_token(self, token_id: int) -> None:
         """A sampled token became a fact."""

@@ -143,11 +143,14 @@ def dfs_weight(queue: WaitingQueue) -> list[Sequence]:
         assert below is not None
         tops[id(below)] = below
     order: list[Sequence] = []
-    stack = sorted(tops.values(), key=lambda node: weights[id(node)])
-    while stack:
+    siblings = list(tops.values())
+    stack: list[RadixNode] = []
+    while siblings or stack:
+        # The stack's end comes first: the heaviest, and among equals the first to arrive.
+        stack += sorted(reversed(siblings), key=lambda node: weights[id(node)])
         node = stack.pop()
         order += here.get(id(node), [])
-        stack += sorted(children.get(id(node), {}).values(), key=lambda n: weights[id(n)])
+        siblings = list(children.get(id(node), {}).values())
     return order + no_prefix
 
 

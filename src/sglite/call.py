@@ -1,0 +1,75 @@
+"""One caller's requests in flight: submitted as room allows, collected as they answer."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Iterator
+
+from sglite.errors import CapacityError
+from sglite.generation import GenerationChunk, GenerationCollector, OpenGeneration
+from sglite.ipc.client import EngineClient
+from sglite.request import OutputBatch
+
+RETRY_S = 0.05
+
+
+class Call:
+    """Iterate to get the chunks of all requests in the order they come.
+
+    At most ``max_open`` requests are handed to the engine at once, and one that finds its queue
+    full is tried again: a caller with ten thousand prompts blocks, it does not fail. Leaving the
+    iteration early aborts what is open.
+    """
+
+    def __init__(
+        self, client: EngineClient, generations: list[OpenGeneration], *, max_open: int
+    ) -> None:
+        self._client = client
+        self._collector = GenerationCollector()
+        self._pending = deque(generations)
+        self._max_open = max(1, max_open)
+        self._inbox: queue.SimpleQueue[OutputBatch | tuple[str | None, Exception]] = (
+            queue.SimpleQueue()
+        )
+
+    def __iter__(self) -> Iterator[GenerationChunk]:
+        try:
+            self._submit()
+            while self._collector.open or self._pending:
+                yield from self._next_chunks()
+                self._submit()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End what is open; safe to call at any time."""
+        self._pending.clear()
+        if self._collector.open:
+            self._client.abort(list(self._collector.open))
+
+    def _submit(self) -> None:
+        requests = []
+        while self._pending and len(self._collector.open) < self._max_open:
+            generation = self._pending.popleft()
+            self._collector.add(generation)
+            requests.append(generation.request)
+        if requests:
+            self._client.submit(requests, self._inbox.put, self._refuse)
+
+    def _next_chunks(self) -> list[GenerationChunk]:
+        try:
+            message = self._inbox.get(timeout=None if self._collector.open else RETRY_S)
+        except queue.Empty:
+            return []
+        if isinstance(message, OutputBatch):
+            return self._collector.absorb(message)
+        request_id, error = message
+        if request_id is None or not isinstance(error, CapacityError):
+            raise error
+        self._pending.appendleft(self._collector.open.pop(request_id))
+        self._max_open = max(1, len(self._collector.open))
+        return []
+
+    def _refuse(self, request_id: str | None, error: Exception) -> None:
+        self._inbox.put((request_id, error))

@@ -1,0 +1,42 @@
+"""Measure. `sglite bench NAME` runs sglite.bench.NAME."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+from sglite.config_fields import nearest
+from sglite.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The name of a benchmark; everything behind it belongs to the benchmark."""
+    parser.add_argument("name", metavar="NAME", help=", ".join(benchmarks()) or "none yet")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def benchmarks() -> list[str]:
+    """Names of the modules of ``sglite.bench`` that have a ``main``."""
+    package = importlib.import_module("sglite.bench")
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the benchmark with the rest of the command line."""
+    name = arguments.name.replace("-", "_")
+    main = _find_main(name)
+    if main is None:
+        close = nearest(name, benchmarks())
+        hint = f"; the nearest one is {close}" if close else ""
+        raise ConfigError(f"{arguments.name} is not a benchmark{hint}")
+    return (main(arguments.rest) if arguments.rest else main()) or 0
+
+
+def _find_main(name: str) -> Callable[..., int | None] | None:
+    if name not in benchmarks():
+        return None
+    module = importlib.import_module(f"sglite.bench.{name}")
+    return getattr(module, "main", None)

@@ -1,0 +1,84 @@
+"""Say how the memory would be divided, and how many requests fit, before any weight is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from sglite.cli.engine import read_config
+from sglite.cli.output import write_json
+from sglite.config_fields import option_fields
+from sglite.config_flags import add_option_arguments
+from sglite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sglite.config import EngineConfig
+    from sglite.memory import MemoryPlan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``sglite plan``."""
+    parser.add_argument(
+        "--concurrency", metavar="INT", help="requests together; short for --max-running-requests"
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    add_option_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan; ConfigError, saying what to change, where not even one page fits."""
+    config = with_concurrency(read_config(arguments), arguments.concurrency)
+    plan = plan_for(config)
+    if arguments.json:
+        write_json(dataclasses.asdict(plan) | {"num_tokens": plan.num_tokens})
+        return 0
+    from sglite.memory import render_memory_plan
+
+    print(render_memory_plan(plan))
+    return 0
+
+
+def with_concurrency(config: EngineConfig, text: str | None) -> EngineConfig:
+    """``config`` for so many requests together."""
+    if text is None:
+        return config
+    field = option_fields(type(config))["max_running_requests"]
+    return config.replace(max_running_requests=field.parse(text, label="--concurrency"))
+
+
+def plan_for(config: EngineConfig) -> MemoryPlan:
+    """The plan of the model that ``config`` names."""
+    from sglite.config_resolve import detect_hardware, resolve
+    from sglite.memory import plan_memory
+    from sglite.models.hub import resolve_model_directory
+    from sglite.models.loader import read_model_info
+
+    config = resolve(config, detect_hardware())
+    info = read_model_info(
+        resolve_model_directory(
+            config.model_path, source=config.model_source, revision=config.revision
+        )
+    )
+    check_context(config.context_length, info.spec.context_length)
+    sizes: dict[str, Any] = {}
+    if config.chunked_prefill_size is not None and config.chunked_prefill_size > 0:
+        sizes["prefill_tokens"] = config.chunked_prefill_size
+    return plan_memory(
+        info.spec,
+        context_length=config.context_length,
+        concurrency=config.max_running_requests,
+        dtype=info.dtype(config.dtype, device=config.device),
+        page_size=config.page_size,
+        fraction=config.mem_fraction_static,
+        max_total_tokens=config.max_total_tokens,
+        device=config.device,
+        tp_size=config.tp_size,
+        **sizes,
+    )
+
+
+def check_context(asked: int | None, of_model: int) -> None:
+    """ConfigError where more tokens are asked for than the model is good for."""
+    if asked is not None and asked > of_model:
+        raise ConfigError(f"--context-length: {asked} is more than the model's own {of_model}")

@@ -1,0 +1,93 @@
+"""Options that users of SGLang and its small relatives will try: what to do with each.
+
+Three kinds. *Equivalent*: sglite has it under another name, or always does it. *Not yet*: planned,
+so the message says so. *Never*: refused by design, and the message says why.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sglite.errors import ConfigError
+
+# name -> value given -> options set instead. No options: sglite does it anyway, or has no need.
+EQUIVALENTS: dict[str, dict[Any, dict[str, Any]]] = {
+    "enable_mixed_chunk": {True: {}, False: {}},
+    "disable_overlap_schedule": {True: {"max_in_flight": 1}, False: {"max_in_flight": 2}},
+    "disable_cuda_graph": {True: {}, False: {}},
+    "trust_remote_code": {False: {}},
+    "model_mode": {"no-cache": {"disable_radix_cache": True}},
+    "cache_type": {
+        "radix": {"disable_radix_cache": False},
+        "naive": {"disable_radix_cache": True},
+    },
+    "dummy_weight": {True: {"load_format": "dummy"}, False: {}},
+}
+
+NOT_YET: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "host",
+            "port",
+            "served_model_name",
+            "api_key",
+            "admin_api_key",
+            "tool_call_parser",
+            "reasoning_parser",
+            "enable_metrics",
+            "enable_cache_report",
+            "log_requests",
+            "decode_log_interval",
+            "watchdog_timeout",
+            "stream_interval",
+            "incremental_streaming_output",
+        ),
+        "it belongs to the server",
+    ),
+    **dict.fromkeys(
+        ("enable_hierarchical_cache", "hicache_ratio", "hicache_size", "hicache_write_policy"),
+        "KV lives in one tier of memory",
+    ),
+    **dict.fromkeys(
+        ("speculative_algorithm", "speculative_num_draft_tokens"), "nothing is speculated"
+    ),
+    **dict.fromkeys(("lora_paths", "max_loras_per_batch"), "adapters are not loaded"),
+    "dp_size": "there is one engine",
+    "quantization": "weights are fp32, bf16 or fp16",
+    "kv_cache_dtype": "KV has the type of the model (dtype)",
+    "attention_backend": "the backend follows from the device",
+    "sampling_backend": "there is one sampler",
+    "grammar_backend": "output is not constrained",
+    "cuda_graph_max_bs": "there are no CUDA graphs",
+    "enable_deterministic_inference": "reductions may change with the batch",
+    "disaggregation_mode": "one process prefills and decodes",
+    "max_prefill_tokens": "chunked_prefill_size bounds the prompt tokens of a step",
+    "tokenizer_mode": "the fast tokenizer is used where there is one",
+}
+
+NEVER: dict[str, str] = {
+    "trust_remote_code": "sglite runs no code that comes with a model",
+    "custom_logit_processor": "sglite runs no code that comes with a request",
+}
+
+
+def is_foreign(name: str) -> bool:
+    """True for the keyword of an SGLang option that sglite does not have under that name."""
+    return name in EQUIVALENTS or name in NOT_YET or name in NEVER
+
+
+def translate(name: str, value: Any, *, label: str) -> dict[str, Any]:
+    """The options that stand for an SGLang option; ConfigError where there are none.
+
+    ``label`` is what the message calls it: keyword, flag or file key.
+    """
+    choices = EQUIVALENTS.get(name, {})
+    for choice, options in choices.items():
+        if value == choice:
+            return options
+    if name in NEVER:
+        raise ConfigError(f"{label} is not supported: {NEVER[name]}")
+    if name in NOT_YET:
+        raise ConfigError(f"{label} is not supported yet: {NOT_YET[name]}")
+    allowed = ", ".join(str(choice) for choice in choices)
+    raise ConfigError(f"{label}: {value!r} is not supported; give one of {allowed}")

@@ -1,0 +1,143 @@
+"""Where option values come from: keywords or flags, then the environment, then a file.
+
+The only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sglite.config_fields import OptionField, nearest, option_fields
+from sglite.config_sglang import is_foreign, translate
+from sglite.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "SGLITE_"
+
+logger = logging.getLogger(__name__)
+
+
+def load_values(
+    options: type,
+    given: Mapping[str, Any],
+    *,
+    config_file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Checked values of the options that were given: ``given`` over environment over file.
+
+    ConfigError where a name is unknown or a value is not allowed; the message names the source.
+    """
+    values: dict[str, Any] = {}
+    if config_file is not None:
+        content = read_config_file(Path(config_file))
+        values.update(check_keywords(options, content, source=f"{config_file}: "))
+    values.update(read_environment(options, os.environ if environ is None else environ))
+    values.update(check_keywords(options, given))
+    return values
+
+
+def check_keywords(options: type, given: Mapping[str, Any], *, source: str = "") -> dict[str, Any]:
+    """``given`` under the options' own names and in their own types."""
+    keywords = {key: field for field in option_fields(options).values() for key in field.keywords}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        name = str(key).replace("-", "_")
+        label = f"{source}{key}"
+        if name in keywords:
+            settled = _check_keyword(keywords[name], name, value, label)
+        elif is_foreign(name):
+            settled = translate(name, value, label=label)
+        else:
+            raise ConfigError(_unknown(f"{label} is not an option", name, keywords))
+        twice = settled.keys() & values.keys()
+        if twice:
+            raise ConfigError(f"{label}: {min(twice)} is given twice")
+        values.update(settled)
+    return values
+
+
+def _check_keyword(field: OptionField, name: str, value: Any, label: str) -> dict[str, Any]:
+    if name != field.name:
+        fields = {"given": name, "canonical": field.name}
+        logger.info("option_alias", extra={"fields": fields})
+    return {field.name: field.check(value, label=label)}
+
+
+def read_environment(options: type, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Values of the variables ``SGLITE_<NAME>``; an empty variable counts as unset."""
+    by_variable = {field.environment: field for field in option_fields(options).values()}
+    values = {}
+    for variable in sorted(environ):
+        text = environ[variable]
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not text:
+            continue
+        field = by_variable.get(variable)
+        if field is None:
+            fields = {"variable": variable, "nearest": nearest(variable, by_variable)}
+            logger.warning("environment_variable_unknown", extra={"fields": fields})
+            continue
+        values[field.name] = field.parse(text, label=variable)
+    return values
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML, TOML or JSON file; ConfigError where there is none."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"{path}: a config file ends in .yaml, .yml, .toml or .json")
+    try:
+        content = reader(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} does not parse: {reason}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no options; write lines like `page_size: 16`")
+    return content
+
+
+def _read_yaml(text: str) -> Any:
+    try:
+        import yaml  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError("YAML config files need PyYAML; use .json or install pyyaml") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_toml(text: str) -> Any:
+    if sys.version_info < (3, 11):
+        raise ConfigError("TOML config files need Python 3.11; use .yaml or .json")
+    import tomllib
+
+    return tomllib.loads(text)
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
+    ".toml": _read_toml,
+    ".json": json.loads,
+}
+
+
+def _unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
+    close = nearest(name, known)
+    return f"{what}; the nearest one is {close}" if close else f"{what}; see docs/configuration.md"
+
+
+def state_directory() -> Path:
+    """Where sglite keeps what a user would not miss: the chat's history of lines."""
+    root = os.environ.get("XDG_STATE_HOME")
+    return (Path(root) if root else Path.home() / ".local" / "state") / "sglite"

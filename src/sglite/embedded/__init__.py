@@ -1,0 +1,19 @@
+"""The model that ships with sglite, so that it runs offline from the first minute.
+
+Step: none of the 8; this package is data.
+Receives: nothing.
+Hands on: the path of a model directory in Hugging Face's form, to whoever loads models.
+Does not know about: everything else. How the model was made is in `training/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EMBEDDED_MODEL_DIR: Path = Path(__file__).parent
+"""The embedded model's directory: config, tokenizer and weights."""
+
+EMBEDDED_MODEL_DESCRIPTION = (
+    "embedded model: Qwen3, 2 M parameters; capitals, two-digit sums, and what sglite is"
+)
+"""One line for people who have not chosen a model."""

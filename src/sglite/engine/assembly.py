@@ -1,0 +1,139 @@
+"""Puts an engine together: model, KV pool, executor, cache, scheduler."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+
+from sglite.config import EngineConfig
+from sglite.engine.engine import Engine
+from sglite.engine.executor import Executor
+from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
+from sglite.engine.threaded_executor import ThreadedExecutor
+from sglite.engine.torch_executor import TorchExecutor
+from sglite.errors import ConfigError
+from sglite.kvcache.cache_manager import CacheManager
+from sglite.kvcache.kv_pool import KVPool
+from sglite.memory import MemoryPlan, plan_memory
+from sglite.models.loader import LoadedModel, ModelInfo, load_model
+from sglite.observability.events import EventStream
+from sglite.scheduler.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+LARGEST_PLANNED_CHUNK = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """An engine and what its front must know of it. ``config`` has nothing left open."""
+
+    engine: Engine
+    config: EngineConfig
+    model: LoadedModel
+    memory: MemoryPlan
+    context_length: int
+
+
+def assemble_engine(
+    config: EngineConfig,
+    info: ModelInfo,
+    *,
+    make_checker: MakeStopChecker,
+    events: EventStream,
+    show_progress: bool = True,
+) -> EngineParts:
+    """Load the model of ``info`` and build an engine around it.
+
+    ``config`` is resolved. Raises ModelLoadError for a bad checkpoint and ConfigError where the
+    memory does not suffice, before any large allocation.
+    """
+    context_length = _context_length(config, info)
+    dtype = info.dtype(config.dtype, device=config.device)
+    chunk = config.chunked_prefill_size or LARGEST_PLANNED_CHUNK
+    memory = plan_memory(
+        info.spec,
+        context_length=context_length,
+        concurrency=config.max_running_requests,
+        dtype=dtype,
+        page_size=config.page_size,
+        fraction=config.mem_fraction_static,
+        max_total_tokens=config.max_total_tokens,
+        prefill_tokens=chunk if chunk > 0 else context_length,
+        device=config.device,
+    )
+    config = dataclasses.replace(
+        config, context_length=context_length, max_total_tokens=memory.num_tokens
+    )
+    model = load_model(
+        info.directory,
+        dtype=config.dtype,
+        device=config.device,
+        load_format=config.load_format,
+        show_progress=show_progress,
+    )
+    engine = build_engine(config, model, memory.num_pages, make_checker=make_checker, events=events)
+    logger.info(
+        "engine_ready",
+        extra={
+            "fields": {
+                "architecture": info.spec.architecture,
+                "dtype": str(dtype).removeprefix("torch."),
+                "weights_bytes": model.num_bytes,
+                "kv_tokens": memory.num_tokens,
+                "context_length": context_length,
+            }
+        },
+    )
+    return EngineParts(engine, config, model, memory, context_length)
+
+
+def _context_length(config: EngineConfig, info: ModelInfo) -> int:
+    most = info.spec.context_length
+    if config.context_length is not None and config.context_length > most:
+        raise ConfigError(
+            f"context_length is {config.context_length:,}; the model in {info.directory} is made "
+            f"for {most:,} (max_position_embeddings). Lower it to that or less."
+        )
+    return config.context_length or most
+
+
+def build_engine(
+    config: EngineConfig,
+    model: LoadedModel,
+    num_pages: int,
+    *,
+    make_checker: MakeStopChecker,
+    events: EventStream,
+) -> Engine:
+    """An engine over a loaded model, with ``num_pages`` KV pages per group."""
+    groups = model.spec.kv_groups()
+    pool = KVPool(
+        groups,
+        [num_pages] * len(groups),
+        page_size=config.page_size,
+        num_kv_heads=model.model.num_kv_heads,
+        head_dim=model.spec.head_dim,
+        dtype=model.dtype,
+        device=config.device,
+    )
+    executor: Executor = TorchExecutor(
+        model.model,
+        pool,
+        max_rows=config.max_running_requests,
+        max_tokens=config.context_length or model.spec.context_length,
+        check=config.check,
+    )
+    if config.max_in_flight > 1:
+        executor = ThreadedExecutor(executor)
+    cache = CacheManager(groups, [num_pages] * len(groups), config, events)
+    scheduler = Scheduler(config, config, cache, events, seed=config.random_seed)
+    return Engine(
+        scheduler,
+        executor,
+        OutputProcessor(make_checker),
+        max_in_flight=config.max_in_flight,
+        check=config.check,
+    )
+

@@ -1,0 +1,397 @@
+"""Offline use: a model, answers, no server.
+
+    from sglite import LLM
+    with LLM() as llm:
+        print(llm.chat([{"role": "user", "content": "Who are you?"}]).text)
+
+``LLM`` has an :class:`~sglite.ipc.client.EngineClient`; it is not an engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from sglite.call import Call
+from sglite.config import EngineConfig
+from sglite.errors import RequestError
+from sglite.generation import Generation, GenerationChunk, OpenGeneration
+from sglite.request import LogprobParams, SamplingParams
+from sglite.validation import RequestLimits, build_requests, sampling_params_from_dict
+from sglite.validation.requests import RequestTraits
+
+if TYPE_CHECKING:
+    from sglite.tokenizer import Tokenizer
+
+Prompt = str | list[int]
+Messages = list[dict[str, Any]]
+Sampling = SamplingParams | Mapping[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a continuation is: its tokens' log-probabilities, and whether each was the most
+    likely one at its place.
+    """
+
+    logprob: float
+    token_logprobs: list[float]
+    is_greedy: bool
+
+
+class LLM:
+    """A loaded model that answers prompts; close it, or use it in a ``with`` block.
+
+    ``model`` is a directory, a hub id, or None for the small model that comes with sglite; the
+    options are those of ``EngineConfig`` under SGLang's names. Raises ConfigError for a bad option
+    and ModelLoadError for a bad model. Methods may be called from several threads.
+    """
+
+    def __init__(self, model: str | None = None, **options: Any) -> None:
+        from sglite.startup import start_engine
+
+        if model is not None:
+            options["model_path"] = model
+        started = start_engine(EngineConfig.from_kwargs(**options))
+        self._client = started.client
+        self._ids = itertools.count()
+        self._limits: RequestLimits = started.limits
+        self.config: EngineConfig = started.config
+        self.tokenizer: Tokenizer | None = started.tokenizer
+        self.spec = started.spec
+        self.generation_defaults = started.generation_defaults
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompts: Prompt | list[str] | list[list[int]],
+        sampling_params: Sampling | list[Sampling] = None,
+        *,
+        show_progress: bool | None = None,
+        **options: Any,
+    ) -> Generation | list[Generation]:
+        """Complete one prompt (text or token ids), or a list of them.
+
+        ``sampling_params``: SamplingParams, or a dict with SGLang's names, or one for each prompt;
+        the defaults are SGLang's. ``options``: return_logprob, logprob_start_len,
+        top_logprobs_num, token_ids_logprob, priority, cache_salt, timeout_s. ``show_progress``
+        None shows a bar for several prompts on a terminal. One prompt with n = 1 gives a
+        Generation; otherwise a list in prompt order, the n samples of a prompt side by side.
+        Raises RequestError, before anything runs, if any prompt or parameter is invalid.
+        """
+        is_single = _is_single(prompts)
+        batch = [prompts] if is_single else list(prompts)
+        opened = self._open_all(batch, sampling_params, **options)
+        return self._finish(opened, is_single=is_single, show_progress=show_progress)
+
+    def chat(
+        self,
+        messages: Messages | list[Messages],
+        sampling_params: Sampling | list[Sampling] = None,
+        *,
+        tools: list[dict[str, Any]] | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        show_progress: bool | None = None,
+        **options: Any,
+    ) -> Generation | list[Generation]:
+        """Answer one conversation, or a list of them, through the model's chat template.
+
+        Where ``sampling_params`` is None, or a dict leaves something out, the model's
+        generation_config decides. The rest is as in :meth:`generate`.
+        """
+        is_single = bool(messages) and isinstance(messages[0], dict)
+        batch = [messages] if is_single else list(messages)
+        template = {
+            "tools": tools,
+            "template_kwargs": chat_template_kwargs,
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": continue_final_message,
+        }
+        prompts = [self._tokenizer().encode_chat(chat, **template) for chat in batch]
+        defaults = self.chat_sampling_params()
+        opened = self._open_all(prompts, sampling_params, defaults=defaults, **options)
+        return self._finish(opened, is_single=is_single, show_progress=show_progress)
+
+    def stream(
+        self, prompt: Prompt, sampling_params: Sampling = None, **options: Any
+    ) -> Iterator[GenerationChunk]:
+        """Complete one prompt piece by piece; closing the iterator aborts the request."""
+        return self._stream(self._open_all([prompt], sampling_params, **options))
+
+    def chat_stream(
+        self,
+        messages: Messages,
+        sampling_params: Sampling = None,
+        *,
+        tools: list[dict[str, Any]] | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Iterator[GenerationChunk]:
+        """Answer one conversation piece by piece; see :meth:`chat` and :meth:`stream`."""
+        prompt = self._tokenizer().encode_chat(
+            messages, tools=tools, template_kwargs=chat_template_kwargs
+        )
+        defaults = self.chat_sampling_params()
+        return self._stream(self._open_all([prompt], sampling_params, defaults=defaults, **options))
+
+    async def async_generate(
+        self,
+        prompts: Prompt | list[str] | list[list[int]],
+        sampling_params: Sampling | list[Sampling] = None,
+        **options: Any,
+    ) -> Generation | list[Generation]:
+        """:meth:`generate` without blocking the event loop; cancelling it aborts the requests."""
+        is_single = _is_single(prompts)
+        batch = [prompts] if is_single else list(prompts)
+        opened = self._open_all(batch, sampling_params, **options)
+        done: list[Generation] = []
+        async for chunk in self._async_chunks(opened):
+            if chunk.finished is not None:
+                done.append(chunk.finished)
+        return _arranged(done, is_single=is_single)
+
+    async def async_stream(
+        self, prompt: Prompt, sampling_params: Sampling = None, **options: Any
+    ) -> AsyncIterator[GenerationChunk]:
+        """:meth:`stream` for an event loop."""
+        async for chunk in self._async_chunks(self._open_all([prompt], sampling_params, **options)):
+            yield chunk
+
+    def score(self, prompt: str, continuations: list[str]) -> list[Score]:
+        """How likely each continuation is after ``prompt``; the prompt is computed once."""
+        tokenizer = self._tokenizer()
+        prompt_ids = tokenizer.encode(prompt)
+        if not prompt_ids:
+            raise RequestError("the prompt to score from is empty", param="prompt")
+        sequences = []
+        for continuation in continuations:
+            whole = tokenizer.encode(prompt + continuation)
+            if whole[: len(prompt_ids)] != prompt_ids:  # a token spans the border
+                own = tokenizer.encode(continuation, add_special_tokens=False)
+                whole = prompt_ids + own
+            sequences.append(whole)
+        done = self.generate(
+            sequences,
+            SamplingParams(max_new_tokens=0, temperature=0.0),
+            logprob_start_len=len(prompt_ids) - 1,
+            top_logprobs_num=1,
+            show_progress=False,
+        )
+        assert isinstance(done, list)
+        return [_score(generation) for generation in done]
+
+    # -- the cache ---------------------------------------------------------------------------------
+
+    def insert_prefix(self, prompt: Prompt, *, pin: bool = False) -> Generation:
+        """Compute ``prompt`` into the prefix cache; pinned, it stays until :meth:`unpin_prefix`."""
+        sampling = SamplingParams(max_new_tokens=0, temperature=0.0)
+        opened = self._open_all([prompt], sampling, pin_prefix=pin)
+        done = self._finish(opened, is_single=True, show_progress=False)
+        assert isinstance(done, Generation)
+        return done
+
+    def unpin_prefix(self, prompt: Prompt) -> bool:
+        """Let a pinned prefix be evicted again; False if it was not pinned."""
+        prompt_ids = self._encode(prompt)
+        return self._client.call(lambda engine: engine.scheduler.cache.unpin("", prompt_ids))
+
+    def flush_cache(self) -> bool:
+        """Forget every prefix that is not pinned; False, and nothing done, while requests run."""
+        return self._client.call(lambda engine: engine.try_flush_cache())
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the start and the state of queue and cache; counts in tokens."""
+        return self._client.call(lambda engine: engine.stats())
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Abort what runs and stop the engine; safe to call twice."""
+        self._client.close()
+
+    def __enter__(self) -> LLM:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def chat_sampling_params(self) -> SamplingParams:
+        """What chats are sampled with where the caller says nothing: the model's own values."""
+        defaults = self.generation_defaults
+        names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+        values = {name: getattr(defaults, name) for name in names}
+        given = {name: value for name, value in values.items() if value is not None}
+        return SamplingParams(max_new_tokens=None, **given)
+
+    # -- internals ---------------------------------------------------------------------------------
+
+    def _open_all(
+        self,
+        prompts: list[Any],
+        sampling_params: Sampling | list[Sampling],
+        *,
+        defaults: SamplingParams | None = None,
+        **options: Any,
+    ) -> list[OpenGeneration]:
+        """Check everything and make the requests; nothing runs yet."""
+        per_prompt = sampling_params if isinstance(sampling_params, list) else None
+        if per_prompt is not None and len(per_prompt) != len(prompts):
+            raise RequestError(
+                f"{len(per_prompt)} sampling_params for {len(prompts)} prompts; give one, or one "
+                "for each prompt",
+                param="sampling_params",
+            )
+        logprobs, traits = _read_options(options)
+        opened: list[OpenGeneration] = []
+        for number, prompt in enumerate(prompts):
+            chosen = per_prompt[number] if per_prompt is not None else sampling_params
+            assert not isinstance(chosen, list)
+            counter = next(self._ids)
+            requests = build_requests(
+                f"request-{counter}",
+                self._encode(prompt),
+                _sampling(chosen, defaults),
+                logprobs,
+                limits=self._limits,
+                server_seed=self.config.random_seed,
+                counter=counter,
+                traits=traits,
+            )
+            for request in requests:
+                assembler = self._assembler(request.sampling)
+                opened.append(OpenGeneration(request, len(opened), assembler))
+        return opened
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        return self._tokenizer().encode(prompt) if isinstance(prompt, str) else prompt
+
+    def _assembler(self, sampling: SamplingParams) -> Any:
+        if self.tokenizer is None:
+            if sampling.stop or sampling.stop_regex:
+                raise RequestError(
+                    "stop strings need the tokenizer, and skip_tokenizer_init is set; use "
+                    "stop_token_ids",
+                    param="stop",
+                )
+            return None
+        from sglite.tokenizer.text_assembler import TextAssembler
+
+        return TextAssembler(
+            self.tokenizer, sampling, eos_token_ids=self._limits.eos_token_ids
+        )
+
+    def _tokenizer(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise RequestError(
+                "the prompt is text, and skip_tokenizer_init is set; give token ids",
+                param="prompt",
+            )
+        return self.tokenizer
+
+    def _call(self, opened: list[OpenGeneration]) -> Call:
+        return Call(self._client, opened, max_open=self.config.max_queued_requests)
+
+    def _stream(self, opened: list[OpenGeneration]) -> Iterator[GenerationChunk]:
+        return iter(self._call(opened))
+
+    def _finish(
+        self, opened: list[OpenGeneration], *, is_single: bool, show_progress: bool | None
+    ) -> Generation | list[Generation]:
+        from sglite.progress import generation_progress
+
+        done: list[Generation] = []
+        with (
+            generation_progress(len(opened), show=show_progress) as advance,
+            closing(self._stream(opened)) as chunks,  # type: ignore[type-var]
+        ):
+            for chunk in chunks:
+                advance(len(chunk.token_ids), chunk.finished is not None)
+                if chunk.finished is not None:
+                    done.append(chunk.finished)
+        return _arranged(done, is_single=is_single)
+
+    async def _async_chunks(self, opened: list[OpenGeneration]) -> AsyncIterator[GenerationChunk]:
+        """Chunks of a call that a thread of its own waits for."""
+        loop = asyncio.get_running_loop()
+        inbox: asyncio.Queue[GenerationChunk | BaseException | None] = asyncio.Queue()
+        call = self._call(opened)
+
+        def pump() -> None:
+            last: BaseException | None = None
+            try:
+                for chunk in call:
+                    loop.call_soon_threadsafe(inbox.put_nowait, chunk)
+            except Exception as error:  # noqa: BLE001  handed to the awaiting side
+                last = error
+            loop.call_soon_threadsafe(inbox.put_nowait, last)
+
+        threading.Thread(target=pump, name="async-call", daemon=True).start()
+        try:
+            while (item := await inbox.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            call.abort()
+
+
+def _is_single(prompts: Any) -> bool:
+    is_ids = isinstance(prompts, list) and bool(prompts) and isinstance(prompts[0], int)
+    return isinstance(prompts, str) or is_ids
+
+
+def _sampling(chosen: Sampling, defaults: SamplingParams | None) -> SamplingParams:
+    if chosen is None:
+        return defaults or SamplingParams()
+    if isinstance(chosen, SamplingParams):
+        return chosen
+    return sampling_params_from_dict(chosen, defaults=defaults)
+
+
+def _read_options(options: dict[str, Any]) -> tuple[LogprobParams | None, RequestTraits]:
+    """The keyword options of ``generate`` as the nouns of the engine."""
+    known = {
+        "return_logprob", "logprob_start_len", "top_logprobs_num", "token_ids_logprob",
+        "priority", "cache_salt", "timeout_s", "pin_prefix",
+    }  # fmt: skip
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise RequestError(
+            f"unknown option {unknown[0]!r}; known are {', '.join(sorted(known))}",
+            param=unknown[0],
+        )
+    start_len = options.get("logprob_start_len")
+    start_len = None if start_len == -1 else start_len
+    top_num = options.get("top_logprobs_num") or 0
+    token_ids = tuple(options.get("token_ids_logprob") or ())
+    wants = options.get("return_logprob") or start_len is not None or top_num or token_ids
+    logprobs = LogprobParams(start_len=start_len, top_num=top_num, token_ids=token_ids)
+    timeout_s, salt = options.get("timeout_s"), options.get("cache_salt")
+    traits = RequestTraits(
+        namespace="" if salt is None else f"salt {salt}",
+        priority=options.get("priority") or 0,
+        deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
+        pin_prefix=bool(options.get("pin_prefix")),
+    )
+    return (logprobs if wants else None), traits
+
+
+def _arranged(done: list[Generation], *, is_single: bool) -> Generation | list[Generation]:
+    done.sort(key=lambda generation: generation.index)
+    return done[0] if is_single and len(done) == 1 else done
+
+
+def _score(generation: Generation) -> Score:
+    entries = (generation.prompt_logprobs or [])[1:]
+    values = [entry.logprob for entry in entries if entry.logprob is not None]
+    is_greedy = all(entry.top[0][0] == entry.token_id for entry in entries if entry.top)
+    return Score(sum(values), values, is_greedy)

@@ -1,0 +1,17 @@
+"""How the memory is divided: weights, activations, KV pool. Start-up and `sglite plan` ask here.
+
+Step: none of the 8, before them · receives: a DecoderSpec and the options that size things ·
+hands on: a MemoryPlan, plain numbers · does not know about: tensors, the engine, the scheduler.
+"""
+
+from sglite.memory.facts import MemoryFacts, read_memory_facts
+from sglite.memory.plan import MemoryPlan, plan_memory
+from sglite.memory.render import render_memory_plan
+
+__all__ = [
+    "MemoryFacts",
+    "MemoryPlan",
+    "plan_memory",
+    "read_memory_facts",
+    "render_memory_plan",
+]

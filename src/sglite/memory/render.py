@@ -1,0 +1,63 @@
+"""A memory plan as the table that `sglite plan` prints."""
+
+from __future__ import annotations
+
+from sglite.memory.plan import MemoryPlan
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def render_memory_plan(plan: MemoryPlan) -> str:
+    """Plain text: one row per use of memory, then what it means for requests, then advice."""
+    rows = [
+        (
+            "available",
+            amount(plan.available_bytes),
+            f"free now, bound by the {plan.memory_bound_by}",
+        ),
+        ("weights", amount(plan.weights_bytes), plan.dtype),
+        ("activations", amount(plan.activation_bytes), "largest step, estimated"),
+        ("KV per token", amount(plan.kv_bytes_per_token), plan.kv_dtype),
+        ("KV per page", amount(plan.kv_bytes_per_page), f"{plan.page_size} tokens"),
+        ("KV pool", amount(plan.kv_bytes), f"{plan.num_pages:,} pages, bound by {_bound(plan)}"),
+        ("tokens in the pool", f"{plan.num_tokens:,}", f"{plan.wanted_tokens:,} wanted"),
+        (
+            "full contexts",
+            f"{plan.expected_concurrency:,.1f}",
+            f"requests of {plan.context_length:,} tokens together",
+        ),
+        (
+            "tokens per request",
+            f"{plan.tokens_per_request:,}",
+            f"with {plan.max_running_requests:,} requests together",
+        ),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    lines = [f"{name:<{widths[0]}}  {value:>{widths[1]}}  {note}" for name, value, note in rows]
+    return "\n".join(lines + _advice(plan))
+
+
+def amount(num_bytes: int) -> str:
+    """``num_bytes`` in the largest unit that leaves at least 1."""
+    value, unit = float(num_bytes), 0
+    while value >= 1024 and unit < len(UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:,.{0 if unit == 0 else 2}f} {UNITS[unit]}"
+
+
+def _bound(plan: MemoryPlan) -> str:
+    names = {
+        "memory": f"mem_fraction_static {plan.fraction:g} of what is left",
+        "max_running_requests": "max_running_requests x context_length",
+    }
+    return names.get(plan.bound_by, plan.bound_by)
+
+
+def _advice(plan: MemoryPlan) -> list[str]:
+    if plan.num_tokens >= plan.context_length:
+        return []
+    return [
+        f"A request of the full context ({plan.context_length:,} tokens) does not fit into the"
+        f" pool: set context_length to {plan.num_tokens:,} or less, or raise mem_fraction_static"
+        " or max_total_tokens."
+    ]

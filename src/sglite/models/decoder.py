@@ -1,0 +1,117 @@
+"""The transformer: blocks built from a spec, run over a packed batch.
+
+Shape legend: T tokens packed, R rows, E hidden, V vocab. See docs/shapes.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from sglite.models.layers.attention import SelfAttention
+from sglite.models.layers.embedding import VocabEmbedding, vocab_logits
+from sglite.models.layers.mlp import GatedMLP
+from sglite.models.layers.norm import RMSNorm
+from sglite.models.layers.parallel import TensorParallel
+from sglite.models.layers.rotary import CosSin, RotaryEmbedding
+from sglite.models.spec import DecoderSpec
+from sglite.models.weight_map import WeightTarget, weight_map
+
+if TYPE_CHECKING:
+    from sglite.engine.forward_batch import AttentionMetadata, ForwardBatch
+    from sglite.kvcache.kv_pool import KVLayer, KVPool
+
+
+class DecoderLayer(nn.Module):
+    """One block: attention, then MLP, each on the normalised residual stream and added to it."""
+
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        *,
+        tp: TensorParallel,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> None:
+        super().__init__()
+        hidden, eps = spec.hidden_size, spec.rms_norm_eps
+        self.input_norm = RMSNorm(hidden, eps=eps, dtype=dtype, device=device)
+        self.attention = SelfAttention(spec, tp=tp, dtype=dtype, device=device)
+        self.mlp_norm = RMSNorm(hidden, eps=eps, dtype=dtype, device=device)
+        self.mlp = GatedMLP(spec, tp=tp, dtype=dtype, device=device)
+
+    def forward(
+        self,
+        hidden_TE: torch.Tensor,
+        cos_sin: CosSin,
+        metadata: AttentionMetadata,
+        kv_layer: KVLayer,
+    ) -> torch.Tensor:
+        """``[T, E] -> [T, E]``."""
+        normed_TE = self.input_norm(hidden_TE)
+        hidden_TE = hidden_TE + self.attention(normed_TE, cos_sin, metadata, kv_layer)
+        mlp_TE: torch.Tensor = self.mlp(self.mlp_norm(hidden_TE))
+        return hidden_TE + mlp_TE
+
+
+class Decoder(nn.Module):
+    """A decoder-only language model for inference.
+
+    The weights are allocated on ``device`` and not filled: :meth:`load_plan` says what goes where.
+    Raises ConfigError where ``tp`` does not divide the model evenly.
+    """
+
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        *,
+        tp: TensorParallel | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.tp = tp = tp or TensorParallel()
+        hidden = spec.hidden_size
+        self.embed_tokens = VocabEmbedding(
+            spec.vocab_size, hidden, tp=tp, dtype=dtype, device=device
+        )
+        self.layers = nn.ModuleList(
+            DecoderLayer(spec, tp=tp, dtype=dtype, device=device) for _ in range(spec.num_layers)
+        )
+        self.norm = RMSNorm(hidden, eps=spec.rms_norm_eps, dtype=dtype, device=device)
+        self.lm_head: VocabEmbedding | None = None
+        if not spec.tie_word_embeddings:
+            self.lm_head = VocabEmbedding(
+                spec.vocab_size, hidden, tp=tp, dtype=dtype, device=device
+            )
+        self.rotary = RotaryEmbedding(spec.rope, head_dim=spec.head_dim, dtype=dtype, device=device)
+
+    @property
+    def num_kv_heads(self) -> int:
+        """KV heads that this rank holds: what the KV pool is sized by."""
+        return self.tp.kv_heads(self.spec.num_kv_heads)[1]
+
+    def load_plan(self) -> dict[str, WeightTarget]:
+        """Where each required tensor of a checkpoint goes, by its Hugging Face name."""
+        return weight_map(self.spec, self.tp)
+
+    @torch.inference_mode()
+    def forward(self, batch: ForwardBatch, kv_pool: KVPool) -> torch.Tensor:
+        """Hidden states ``[T, E]`` after the last norm; writes the new K and V into ``kv_pool``."""
+        runs = batch.attention[0]
+        cos_sin = self.rotary(batch.positions_T, runs.seq_lens, runs.run_offsets)
+        hidden_TE = self.embed_tokens(batch.input_ids_T)
+        for index, layer in enumerate(self.layers):
+            metadata = batch.attention[batch.group_of_layer[index]]
+            hidden_TE = layer(hidden_TE, cos_sin, metadata, kv_pool.layer(index))
+        normed_TE: torch.Tensor = self.norm(hidden_TE)
+        return normed_TE
+
+    @torch.inference_mode()
+    def compute_logits(self, hidden_RE: torch.Tensor) -> torch.Tensor:
+        """Logits ``[R, V]``, float32, of chosen rows of :meth:`forward`'s result."""
+        head = self.lm_head or self.embed_tokens
+        return vocab_logits(hidden_RE, head.weight, self.tp)

@@ -1,0 +1,66 @@
+"""Self-attention of one layer: projections, norms and rotation around the paged kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from sglite.attention import attention
+from sglite.models.layers.linear import Linear, RowParallelLinear
+from sglite.models.layers.norm import RMSNorm
+from sglite.models.layers.parallel import TensorParallel
+from sglite.models.layers.rotary import CosSin, rotate
+from sglite.models.spec import DecoderSpec
+
+if TYPE_CHECKING:
+    from sglite.engine.forward_batch import AttentionMetadata
+    from sglite.kvcache.kv_pool import KVLayer
+
+
+class SelfAttention(nn.Module):
+    """Grouped-query attention over the KV pool; q, k and v are one product."""
+
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        *,
+        tp: TensorParallel,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> None:
+        super().__init__()
+        self.num_heads = tp.split(spec.num_attention_heads, "num_attention_heads")
+        self.num_kv_heads = tp.kv_heads(spec.num_kv_heads)[1]
+        self.head_dim = spec.head_dim
+        self.scale = spec.attention_scale
+        hidden, dim = spec.hidden_size, spec.head_dim
+        qkv_size = (self.num_heads + 2 * self.num_kv_heads) * dim
+        self.qkv = Linear(qkv_size, hidden, bias=spec.qkv_bias, dtype=dtype, device=device)
+        self.output = RowParallelLinear(
+            hidden, self.num_heads * dim, bias=spec.o_bias, tp=tp, dtype=dtype, device=device
+        )
+        self.q_norm: RMSNorm | None = None
+        self.k_norm: RMSNorm | None = None
+        if spec.qk_norm:
+            self.q_norm = RMSNorm(dim, eps=spec.rms_norm_eps, dtype=dtype, device=device)
+            self.k_norm = RMSNorm(dim, eps=spec.rms_norm_eps, dtype=dtype, device=device)
+
+    def forward(
+        self,
+        hidden_TE: torch.Tensor,
+        cos_sin: CosSin,
+        metadata: AttentionMetadata,
+        kv_layer: KVLayer,
+    ) -> torch.Tensor:
+        """``[T, E] -> [T, E]``; writes the new tokens' K and V into ``kv_layer``."""
+        heads = (self.num_heads, self.num_kv_heads, self.num_kv_heads)
+        qkv_THD = self.qkv(hidden_TE).view(hidden_TE.shape[0], sum(heads), self.head_dim)
+        q_TND, k_TKD, v_TKD = qkv_THD.split(heads, dim=1)
+        if self.q_norm is not None and self.k_norm is not None:
+            q_TND, k_TKD = self.q_norm(q_TND), self.k_norm(k_TKD)
+        q_TND, k_TKD = rotate(q_TND, cos_sin), rotate(k_TKD, cos_sin)
+        out_TND = attention(q_TND, k_TKD, v_TKD, metadata, kv_layer, scale=self.scale)
+        result: torch.Tensor = self.output(out_TND.flatten(1))
+        return result

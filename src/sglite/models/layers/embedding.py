@@ -1,0 +1,44 @@
+"""The embedding and the head, split over ranks along the vocabulary."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sglite.models.layers.linear import empty_parameter
+from sglite.models.layers.parallel import TensorParallel
+
+
+class VocabEmbedding(nn.Module):
+    """Rows of the embedding table for this rank's range of token ids."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        *,
+        tp: TensorParallel,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> None:
+        super().__init__()
+        self.tp = tp
+        self.num_ids = tp.split(vocab_size, "vocab_size")
+        self.weight = empty_parameter(self.num_ids, hidden_size, dtype=dtype, device=device)
+
+    def forward(self, input_ids_T: torch.Tensor) -> torch.Tensor:
+        """``[T] -> [T, E]``."""
+        if self.tp.size == 1:
+            return functional.embedding(input_ids_T, self.weight)
+        local_T = input_ids_T - self.tp.rank * self.num_ids
+        is_ours_T = (local_T >= 0) & (local_T < self.num_ids)
+        hidden_TE = functional.embedding(local_T * is_ours_T, self.weight)
+        return self.tp.all_reduce(hidden_TE * is_ours_T[:, None])
+
+
+def vocab_logits(
+    hidden_RE: torch.Tensor, weight_VE: torch.Tensor, tp: TensorParallel
+) -> torch.Tensor:
+    """``[R, E] -> [R, V]``, float32; the product itself is taken in the weights' type."""
+    return tp.all_gather(functional.linear(hidden_RE, weight_VE)).float()

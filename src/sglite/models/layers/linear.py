@@ -1,0 +1,62 @@
+"""Linear layers that are split over tensor-parallel ranks.
+
+Weights are created empty on their device: the loader, or random initialisation, fills them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sglite.models.layers.parallel import TensorParallel
+
+
+def empty_parameter(*shape: int, dtype: torch.dtype, device: torch.device | str) -> nn.Parameter:
+    """A parameter whose memory is not yet filled, without gradient."""
+    return nn.Parameter(torch.empty(shape, dtype=dtype, device=device), requires_grad=False)
+
+
+class Linear(nn.Module):
+    """``y = x W^T + b`` with this rank's share of W; ``out_size``, ``in_size`` are that share."""
+
+    def __init__(
+        self,
+        out_size: int,
+        in_size: int,
+        *,
+        bias: bool,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> None:
+        super().__init__()
+        self.weight = empty_parameter(out_size, in_size, dtype=dtype, device=device)
+        self.bias = empty_parameter(out_size, dtype=dtype, device=device) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[T, in] -> [T, out]``."""
+        return functional.linear(x, self.weight, self.bias)
+
+
+class RowParallelLinear(Linear):
+    """Split along the input: each rank adds a partial sum, the bias is added once, after it."""
+
+    def __init__(
+        self,
+        out_size: int,
+        in_size: int,
+        *,
+        bias: bool,
+        tp: TensorParallel,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> None:
+        super().__init__(out_size, in_size, bias=bias, dtype=dtype, device=device)
+        self.tp = tp
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[T, in of this rank] -> [T, out]``, summed over the ranks."""
+        if self.tp.size == 1:
+            return functional.linear(x, self.weight, self.bias)
+        summed = self.tp.all_reduce(functional.linear(x, self.weight))
+        return summed if self.bias is None else summed + self.bias

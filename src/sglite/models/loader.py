@@ -1,0 +1,241 @@
+"""From a model directory to a Decoder with its weights in place.
+
+Everything that can be known without reading weights is checked first: config, file headers, names
+and shapes. Then the parameters are allocated once and the tensors are copied into them one by one,
+with their type converted on the way: there is never a second copy of the weights.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sglite.errors import ConfigError, ModelLoadError
+from sglite.models.decoder import Decoder
+from sglite.models.generation_config import GenerationDefaults
+from sglite.models.hf_config import HFConfig
+from sglite.models.layers.parallel import TensorParallel
+from sglite.models.load_progress import load_progress
+from sglite.models.random_weights import random_weight
+from sglite.models.registry import spec_from_hf
+from sglite.models.spec import DecoderSpec
+from sglite.models.weight_dtype import DTYPES, resolve_dtype
+from sglite.models.weight_map import WeightTarget, is_ignored, weight_map
+from sglite.models.weights import Checkpoint
+
+LOAD_FORMATS = ("auto", "safetensors", "dummy")
+MAX_NAMES_SHOWN = 3
+
+logger = logging.getLogger(__name__)
+
+Targets = dict[str, WeightTarget]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model directory says about its model, without its weights."""
+
+    directory: Path
+    hf_config: HFConfig
+    spec: DecoderSpec
+    generation_defaults: GenerationDefaults
+
+    def dtype(self, option: str = "auto", *, device: str = "cpu") -> torch.dtype:
+        """The type that weights and activations get for the option ``dtype``."""
+        return resolve_dtype(option, self.hf_config.dtype, device=device)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to run. ``num_bytes`` is the memory of its parameters."""
+
+    model: Decoder
+    spec: DecoderSpec
+    hf_config: HFConfig
+    generation_defaults: GenerationDefaults
+    dtype: torch.dtype
+    num_bytes: int
+
+
+def read_model_info(model_dir: str | Path) -> ModelInfo:
+    """Read and check everything but the weights; ModelLoadError names the file and the cause."""
+    directory = Path(model_dir)
+    try:
+        is_empty = not any(directory.iterdir())
+    except FileNotFoundError:
+        raise ModelLoadError(f"model directory {directory} does not exist") from None
+    except NotADirectoryError:
+        raise ModelLoadError(f"{directory} is a file, expected a model directory") from None
+    except OSError as error:
+        raise ModelLoadError(f"{directory} cannot be read: {error.strerror}") from None
+    if is_empty:
+        raise ModelLoadError(f"model directory {directory} is empty")
+    hf = HFConfig.from_directory(directory)
+    _refuse_quantized(hf)
+    spec = _read_spec(hf)
+    return ModelInfo(directory, hf, spec, GenerationDefaults.from_directory(directory, hf))
+
+
+def load_model(
+    model_dir: str | Path,
+    *,
+    dtype: str = "auto",
+    device: str = "cpu",
+    load_format: str = "auto",
+    tp: TensorParallel | None = None,
+    show_progress: bool = True,
+) -> LoadedModel:
+    """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
+
+    ``tp`` says which rank's share to hold. The progress bar appears on a terminal only. Raises
+    ModelLoadError for a bad directory and ConfigError for a bad option.
+    """
+    if load_format not in LOAD_FORMATS:
+        raise ConfigError(f"load_format is {load_format!r}; choose from {', '.join(LOAD_FORMATS)}")
+    info = read_model_info(model_dir)
+    weight_type = info.dtype(dtype, device=device)
+    tp = tp or TensorParallel()
+    targets = weight_map(info.spec, tp)
+    checkpoint = None if load_format == "dummy" else _open_checkpoint(info, targets)
+    model = _allocate(info, tp=tp, dtype=weight_type, device=device)
+    if checkpoint is None:
+        _fill_randomly(model, targets, info, show_progress=show_progress)
+    else:
+        _fill_from(checkpoint, model, targets, show_progress=show_progress)
+    return LoadedModel(
+        model=model.eval(),
+        spec=info.spec,
+        hf_config=info.hf_config,
+        generation_defaults=info.generation_defaults,
+        dtype=weight_type,
+        num_bytes=sum(parameter.nbytes for parameter in model.parameters()),
+    )
+
+
+def _read_spec(hf: HFConfig) -> DecoderSpec:
+    """The spec; an error that does not name the file gets its name."""
+    try:
+        return spec_from_hf(hf)
+    except ModelLoadError as error:
+        message = str(error)
+        if str(hf.path) in message:
+            raise
+        raise ModelLoadError(f"{hf.path}: {message}") from None
+
+
+def _refuse_quantized(hf: HFConfig) -> None:
+    settings = hf.raw.get("quantization_config")
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else settings
+        raise ModelLoadError(
+            f"{hf.path}: weights are quantized ({str(method)[:40]!r}); this version reads"
+            f" {', '.join(DTYPES)}. Use the model's unquantized checkpoint."
+        )
+
+
+def _open_checkpoint(info: ModelInfo, targets: Targets) -> Checkpoint:
+    """The checkpoint, if it holds every tensor with the type and shape that the config implies."""
+    try:
+        checkpoint = Checkpoint(info.directory)
+    except OSError as error:
+        raise ModelLoadError(f"{info.directory} cannot be read: {error.strerror}") from None
+    present = set(checkpoint.names)
+    missing = [name for name in targets if name not in present]
+    if missing:
+        raise ModelLoadError(f"{info.directory}: missing {_tensors(missing)} of the model")
+    for name, target in targets.items():
+        entry = checkpoint.entry(name)
+        if entry.shape != target.shape:
+            raise ModelLoadError(
+                f"{checkpoint.path(name)}: tensor {name!r} has shape {list(entry.shape)},"
+                f" config.json implies {list(target.shape)}"
+            )
+        if entry.dtype not in DTYPES.values():
+            raise ModelLoadError(
+                f"{checkpoint.path(name)}: tensor {name!r} has type {_dtype_name(entry.dtype)},"
+                f" expected one of {', '.join(DTYPES)}"
+            )
+    extra = [n for n in checkpoint.names if n not in targets and not is_ignored(n, info.spec)]
+    if extra:
+        logger.warning(
+            "unexpected_tensors",
+            extra={"fields": {"directory": str(info.directory), "ignored": _tensors(extra)}},
+        )
+    return checkpoint
+
+
+def _allocate(info: ModelInfo, *, tp: TensorParallel, dtype: torch.dtype, device: str) -> Decoder:
+    try:
+        return Decoder(info.spec, tp=tp, dtype=dtype, device=device)
+    except (RuntimeError, MemoryError) as error:
+        size = info.spec.num_parameters * dtype.itemsize / tp.size / 2**30
+        cause = str(error).split("\n", 1)[0]
+        raise ModelLoadError(
+            f"{info.directory}: no room for {size:.1f} GiB of weights on {device}: {cause}"
+        ) from error
+
+
+def _fill_from(
+    checkpoint: Checkpoint, model: Decoder, targets: Targets, *, show_progress: bool
+) -> None:
+    parameters = dict(model.named_parameters())
+    names = [name for name in checkpoint.names if name in targets]
+    sizes = [checkpoint.entry(name).end - checkpoint.entry(name).start for name in names]
+    with load_progress(sum(sizes), show=show_progress) as advance:
+        for name, num_bytes in zip(names, sizes, strict=True):
+            tensor = checkpoint.tensor(name)
+            parameter = parameters[targets[name].parameter]
+            _check_finite(name, tensor, parameter.dtype, checkpoint.path(name))
+            targets[name].write(name, tensor, parameter)
+            checkpoint.release(name)
+            advance(num_bytes)
+
+
+def _check_finite(name: str, tensor: torch.Tensor, dtype: torch.dtype, path: Path) -> None:
+    """ModelLoadError where a value is no number, or is none any more after conversion.
+
+    A sum is not finite if any value is not; the exact test runs only where the sum looks bad.
+    """
+    total = tensor.sum(dtype=torch.float32)
+    if not torch.isfinite(total) and not torch.isfinite(tensor).all():
+        raise ModelLoadError(f"{path}: tensor {name!r} holds NaN or infinite values")
+    if dtype == torch.float16 and tensor.dtype != torch.float16:
+        low, high = torch.aminmax(tensor)
+        largest = max(abs(float(low)), abs(float(high)))
+        if largest > torch.finfo(dtype).max:
+            raise ModelLoadError(
+                f"{path}: tensor {name!r} reaches {largest:g}, beyond float16;"
+                " load with dtype bfloat16 or float32"
+            )
+
+
+def _fill_randomly(
+    model: Decoder, targets: Targets, info: ModelInfo, *, show_progress: bool
+) -> None:
+    """What `sglite make-model` with seed 0 would have written for this config."""
+    parameters = dict(model.named_parameters())
+    quiet_rows = set(info.hf_config.eos_token_ids) | set(info.generation_defaults.eos_token_ids)
+    with load_progress(info.spec.num_parameters, show=show_progress) as advance:
+        for name, target in targets.items():
+            parameter = parameters[target.parameter]
+            weight = random_weight(
+                name, target.shape, dtype=parameter.dtype, quiet_rows=sorted(quiet_rows)
+            )
+            target.write(name, weight, parameter)
+            advance(weight.numel())
+
+
+def _tensors(names: Iterable[str]) -> str:
+    names = list(names)
+    shown = ", ".join(repr(name) for name in names[:MAX_NAMES_SHOWN])
+    more = len(names) - MAX_NAMES_SHOWN
+    noun = "tensor" if len(names) == 1 else "tensors"
+    return f"{noun} {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,114 @@
+"""What the sampler keeps per engine row, and what a step's rows look like gathered.
+
+Shape legend: R rows of a step, V vocab.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sglite.sampling.batch import SamplingBatch
+from sglite.sampling.counts import OutputCounts
+from sglite.scheduler.plan import RowSetup
+
+# Rows of ``SamplingState.floats`` and ``.integers``, in order.
+FLOAT_FIELDS = ("temperature", "top_p", "min_p", "presence", "frequency", "repetition")
+INTEGER_FIELDS = ("seed", "top_k")
+
+_LARGEST = 1e30
+_SMALLEST = 1e-30
+
+
+def _float_values(setup: RowSetup) -> list[float]:
+    """The values of FLOAT_FIELDS, held where fp32 neither overflows nor becomes 0.
+
+    Greedy rows keep temperature 1, so that their log-probabilities are the plain ones.
+    """
+    sampling = setup.sampling
+    return [
+        1.0 if sampling.is_greedy else min(sampling.temperature, _LARGEST),
+        max(sampling.top_p, _SMALLEST),
+        sampling.min_p,
+        sampling.presence_penalty,
+        sampling.frequency_penalty,
+        max(sampling.repetition_penalty, _SMALLEST),
+    ]
+
+
+class SamplingState:
+    """Sampling parameters of the rows that run, in arrays made once on the host.
+
+    | field | shape | dtype | meaning |
+    |---|---|---|---|
+    | floats | [6, max_rows] | fp32 | FLOAT_FIELDS |
+    | integers | [2, max_rows] | int64 | INTEGER_FIELDS; top_k is V where it filters nothing |
+    | setups | [max_rows] | list | RowSetup of each row, None where the row is free |
+    | count_slots | [max_rows] | list | slot in ``counts`` of rows with penalties, else None |
+
+    The device sees the :class:`SamplingBatch` of a step's rows; that is made anew only when the
+    rows or their parameters changed, with one copy.
+    """
+
+    def __init__(self, max_rows: int, vocab_size: int, device: torch.device | str) -> None:
+        self.vocab_size = vocab_size
+        self.device = torch.device(device)
+        self.floats = torch.zeros((len(FLOAT_FIELDS), max_rows), dtype=torch.float32)
+        self.integers = torch.zeros((len(INTEGER_FIELDS), max_rows), dtype=torch.int64)
+        self.setups: list[RowSetup | None] = [None] * max_rows
+        self.count_slots: list[int | None] = [None] * max_rows
+        self.counts = OutputCounts(vocab_size, self.device)
+        self.token_ids_V = torch.arange(vocab_size, dtype=torch.int32, device=self.device)
+        self._batch: SamplingBatch | None = None
+
+    def set_row(self, setup: RowSetup) -> None:
+        """A request takes a row; whatever was there before is cleared."""
+        row = setup.row
+        self.clear_row(row)
+        top_k = setup.sampling.top_k
+        top_k = self.vocab_size if top_k == -1 else min(top_k, self.vocab_size)
+        self.floats[:, row] = torch.tensor(_float_values(setup))
+        self.integers[:, row] = torch.tensor([setup.seed, top_k])
+        self.setups[row] = setup
+        if has_penalties(setup):
+            self.count_slots[row] = self.counts.acquire(setup.output_token_ids)
+
+    def clear_row(self, row: int) -> None:
+        """Reset a row in every array: nothing of its request stays."""
+        self._batch = None
+        self.floats[:, row] = 0.0
+        self.integers[:, row] = 0
+        self.setups[row] = None
+        slot = self.count_slots[row]
+        self.count_slots[row] = None
+        if slot is not None:
+            self.counts.release(slot)
+
+    def batch(self, rows: list[int]) -> SamplingBatch:
+        """The parameters of a step's rows; the last one is kept, as decode steps repeat it."""
+        if self._batch is None or self._batch.rows != rows:
+            self._batch = self._gather(list(rows))
+        return self._batch
+
+    def _gather(self, rows: list[int]) -> SamplingBatch:
+        setups = []
+        for row in rows:
+            setup = self.setups[row]
+            assert setup is not None, f"row {row} is sampled but holds no request"
+            setups.append(setup)
+        slots = [self.count_slots[row] for row in rows]
+        index_R = torch.tensor(rows, dtype=torch.int64)
+        return SamplingBatch(
+            rows,
+            setups,
+            slots,
+            floats=self.floats[:, index_R].to(self.device),
+            integers=self.integers[:, index_R].to(self.device),
+            vocab_size=self.vocab_size,
+        )
+
+
+def has_penalties(setup: RowSetup) -> bool:
+    """True where output tokens must be counted."""
+    sampling = setup.sampling
+    additive = sampling.presence_penalty != 0.0 or sampling.frequency_penalty != 0.0
+    return additive or sampling.repetition_penalty != 1.0

@@ -1,0 +1,95 @@
+"""From options to a running engine, its tokenizer and what its requests may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sglite.config import EngineConfig
+from sglite.engine.output_processor import MakeStopChecker
+from sglite.ipc.client import EngineClient, InProcessClient
+from sglite.observability.events import EventStream
+from sglite.validation import RequestLimits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sglite.models.generation_config import GenerationDefaults
+    from sglite.models.loader import ModelInfo
+    from sglite.models.spec import DecoderSpec
+    from sglite.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A running engine as a front sees it. ``config`` has nothing left open."""
+
+    client: EngineClient
+    config: EngineConfig
+    tokenizer: Tokenizer | None
+    spec: DecoderSpec
+    generation_defaults: GenerationDefaults
+    limits: RequestLimits
+
+
+def start_engine(config: EngineConfig) -> Started:
+    """Load model and tokenizer and start an engine in this process.
+
+    Raises ConfigError for options that do not fit together or this machine, ModelLoadError for a
+    bad model directory; what can be known before the weights are loaded is checked before.
+    """
+    from sglite.config_resolve import detect_hardware, resolve
+    from sglite.engine.assembly import assemble_engine
+    from sglite.models.hub import resolve_model_directory
+    from sglite.models.loader import read_model_info
+
+    config = resolve(config, detect_hardware())
+    source, revision = config.model_source, config.revision
+    directory = resolve_model_directory(config.model_path, source=source, revision=revision)
+    info = read_model_info(directory)
+    tokenizer = None if config.skip_tokenizer_init else _load_tokenizer(config, directory, info)
+    events = EventStream()
+    if config.log_level == "debug":
+        from sglite.observability.narration import Narrator
+
+        events.subscribe(Narrator(tokenizer))
+    parts = assemble_engine(config, info, make_checker=_checkers(tokenizer), events=events)
+    eos_token_ids = frozenset(info.generation_defaults.eos_token_ids)
+    if tokenizer is not None:
+        eos_token_ids |= tokenizer.eos_token_ids
+    limits = RequestLimits(
+        context_length=parts.context_length,
+        pool_tokens=parts.memory.num_tokens,
+        vocab_size=info.spec.vocab_size,
+        eos_token_ids=eos_token_ids,
+        options=parts.config,
+    )
+    client = InProcessClient(parts.engine)
+    defaults = info.generation_defaults
+    return Started(client, parts.config, tokenizer, info.spec, defaults, limits)
+
+
+def _load_tokenizer(config: EngineConfig, directory: Path, info: ModelInfo) -> Tokenizer:
+    from sglite.models.hub import resolve_model_directory
+    from sglite.tokenizer import load_tokenizer
+
+    is_own = config.tokenizer_path in (None, config.model_path)
+    if not is_own:
+        source, revision = config.model_source, config.revision
+        directory = resolve_model_directory(
+            config.tokenizer_path, source=source, revision=revision
+        )
+    return load_tokenizer(
+        directory,
+        vocab_size=info.spec.vocab_size,
+        chat_template_file=config.chat_template,
+    )
+
+
+def _checkers(tokenizer: Tokenizer | None) -> MakeStopChecker:
+    if tokenizer is None:
+        return lambda sampling: None
+    from sglite.tokenizer.stop_checker import StopChecker
+
+    return partial(StopChecker.try_for_request, tokenizer)

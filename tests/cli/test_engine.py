@@ -1,0 +1,39 @@
+import argparse
+import logging
+
+from sglite.cli.engine import has_chat_template, open_llm, read_config
+from sglite.config import EngineConfig
+from sglite.embedded import EMBEDDED_MODEL_DESCRIPTION
+from tests.cli.fakes import FakeLLM
+
+
+def test_commands_are_quiet_unless_asked(monkeypatch):
+    assert read_config(argparse.Namespace()).log_level == "warning"
+    assert logging.getLogger("sglite").level == logging.WARNING
+    assert read_config(argparse.Namespace(log_level="debug")).log_level == "debug"
+    monkeypatch.setenv("SGLITE_LOG_LEVEL", "error")
+    assert read_config(argparse.Namespace()).log_level == "error"
+
+
+def test_a_commands_own_default_yields_to_a_flag():
+    assert read_config(argparse.Namespace(), dtype="float32").dtype == "float32"
+    assert read_config(argparse.Namespace(dtype="auto"), dtype="float32").dtype == "auto"
+
+
+def test_embedded_model_announces_itself_on_stderr(llm, capsys):
+    open_llm(EngineConfig())
+    assert capsys.readouterr().err.startswith(EMBEDDED_MODEL_DESCRIPTION + " (--model DIR")
+    open_llm(EngineConfig(model_path="m"))
+    assert capsys.readouterr().err == ""
+
+
+def test_every_option_reaches_the_engine(llm):
+    config = EngineConfig(model_path="m", page_size=4, context_length=7)
+    assert open_llm(config).config == config
+
+
+def test_model_without_tokenizer_has_no_template():
+    llm = FakeLLM()
+    assert has_chat_template(llm)
+    llm.tokenizer = None
+    assert not has_chat_template(llm)

@@ -1,0 +1,35 @@
+"""Two ranks in one process: their partial results are returned instead of being summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from sglite.models.decoder import Decoder
+from sglite.models.layers.parallel import TensorParallel
+from sglite.models.spec import DecoderSpec
+from sglite.models.weight_map import weight_map
+
+
+@dataclass(frozen=True)
+class PartialSums(TensorParallel):
+    """A rank whose collectives leave its own part as it is."""
+
+    def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+
+def whole_and_ranks(spec: DecoderSpec, size: int) -> tuple[Decoder, list[Decoder]]:
+    """The same random weights in one decoder and in ``size`` ranks of it."""
+    targets = weight_map(spec, TensorParallel())
+    checkpoint = {name: torch.randn(target.shape) / 8 for name, target in targets.items()}
+    decoders = [Decoder(spec)] + [Decoder(spec, tp=PartialSums(r, size)) for r in range(size)]
+    for decoder in decoders:
+        parameters = dict(decoder.named_parameters())
+        for name, target in decoder.load_plan().items():
+            target.write(name, checkpoint[name], parameters[target.parameter])
+    return decoders[0], decoders[1:]

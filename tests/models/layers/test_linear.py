@@ -1,0 +1,37 @@
+"""Ranks' partial products add up to the whole."""
+
+from __future__ import annotations
+
+import torch
+
+from sglite.models.layers.linear import RowParallelLinear, empty_parameter
+from sglite.models.registry import spec_from_hf
+from tests.models.configs import make_hf_config
+from tests.models.layers.sharded import PartialSums, whole_and_ranks
+
+
+def test_partial_sums_of_the_mlp_add_up():
+    whole, ranks = whole_and_ranks(spec_from_hf(make_hf_config()), 2)
+    x = torch.randn(5, 64)
+
+    total = sum(rank.layers[0].mlp(x) for rank in ranks)
+
+    torch.testing.assert_close(total, whole.layers[0].mlp(x))
+
+
+def test_the_bias_of_a_split_linear_is_added_after_the_sum():
+    class Doubling(PartialSums):
+        def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
+            return 2 * tensor
+
+    linear = RowParallelLinear(
+        2, 1, bias=True, tp=Doubling(0, 2), dtype=torch.float32, device="cpu"
+    )
+    linear.weight.fill_(10)
+    linear.bias.copy_(torch.tensor([1.0, 2.0]))
+
+    assert linear(torch.ones(1, 1)).tolist() == [[21.0, 22.0]]
+
+
+def test_a_parameter_has_no_gradient():
+    assert not empty_parameter(2, 3, dtype=torch.bfloat16, device="cpu").requires_grad

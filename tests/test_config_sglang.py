@@ -1,0 +1,59 @@
+import pytest
+
+from sglite.config import EngineConfig
+from sglite.config_fields import option_fields
+from sglite.config_sglang import EQUIVALENTS, NEVER, NOT_YET, translate
+from sglite.errors import ConfigError
+
+# The flags of SGLang 0.5 that its users type most.
+SGLANG_FLAGS = """
+model-path model tokenizer-path host port served-model-name dtype context-length device tp-size tp
+tensor-parallel-size dp-size mem-fraction-static max-running-requests max-queued-requests
+max-total-tokens chunked-prefill-size max-prefill-tokens enable-mixed-chunk schedule-policy
+schedule-conservativeness page-size radix-eviction-policy disable-radix-cache
+disable-overlap-schedule disable-cuda-graph cuda-graph-max-bs attention-backend sampling-backend
+grammar-backend quantization kv-cache-dtype load-format enable-hierarchical-cache hicache-ratio
+hicache-size hicache-write-policy speculative-algorithm speculative-num-draft-tokens lora-paths
+max-loras-per-batch chat-template tool-call-parser reasoning-parser api-key admin-api-key
+enable-metrics enable-cache-report log-level log-requests decode-log-interval watchdog-timeout
+random-seed enable-deterministic-inference skip-tokenizer-init stream-interval
+incremental-streaming-output allow-auto-truncate trust-remote-code disaggregation-mode
+""".split()
+
+OURS = {keyword for field in option_fields(EngineConfig).values() for keyword in field.keywords}
+
+
+@pytest.mark.parametrize("flag", SGLANG_FLAGS)
+def test_every_flag_of_sglang_is_ours_or_answered_plainly(flag):
+    name = flag.replace("-", "_")
+    assert name in OURS | EQUIVALENTS.keys() | NOT_YET.keys() | NEVER.keys()
+
+
+def test_no_option_of_ours_is_called_foreign():
+    assert not OURS & (EQUIVALENTS.keys() | NOT_YET.keys() | NEVER.keys())
+
+
+def test_equivalents_set_options_that_exist():
+    for choices in EQUIVALENTS.values():
+        for settled in choices.values():
+            EngineConfig(**settled)
+
+
+def test_equivalents_reach_their_option():
+    assert EngineConfig.from_kwargs(model_mode="no-cache").disable_radix_cache
+    assert EngineConfig.from_kwargs(disable_overlap_schedule=True).max_in_flight == 1
+    assert EngineConfig.from_kwargs(trust_remote_code=False) == EngineConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("quantization", "awq", "--x is not supported yet"),
+        ("trust_remote_code", True, "--x is not supported: sglite runs no code"),
+        ("model_mode", "flashinfer", "--x: 'flashinfer' is not supported; give one of no-cache"),
+        ("model_mode", ["no-cache"], "is not supported; give one of"),
+    ],
+)
+def test_what_cannot_be_done_is_said_plainly(name, value, message):
+    with pytest.raises(ConfigError, match=message):
+        translate(name, value, label="--x")

@@ -1,0 +1,134 @@
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from sglite.config import EngineConfig
+from sglite.config_sources import (
+    check_keywords,
+    load_values,
+    read_config_file,
+    read_environment,
+    state_directory,
+)
+from sglite.errors import ConfigError
+
+
+def write(tmp_path: Path, name: str, text: str) -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_given_wins_over_environment_and_that_over_file(tmp_path):
+    path = write(tmp_path, "a.json", '{"page_size": 1, "max_in_flight": 1, "max_total_tokens": 11}')
+    environ = {"SGLITE_PAGE_SIZE": "2", "SGLITE_MAX_IN_FLIGHT": "2", "HOME": "/"}
+    values = load_values(EngineConfig, {"page_size": 3}, config_file=path, environ=environ)
+    assert values == {"page_size": 3, "max_in_flight": 2, "max_total_tokens": 11}
+
+
+def test_none_given_is_a_value_and_wins():
+    values = load_values(
+        EngineConfig, {"context_length": None}, environ={"SGLITE_CONTEXT_LENGTH": "9"}
+    )
+    assert values == {"context_length": None}
+
+
+def test_environment_of_the_process_is_read(monkeypatch):
+    monkeypatch.setenv("SGLITE_PAGE_SIZE", "64")
+    assert EngineConfig.from_kwargs().page_size == 64
+    assert EngineConfig().page_size == 16
+
+
+def test_empty_variable_counts_as_unset():
+    assert read_environment(EngineConfig, {"SGLITE_PAGE_SIZE": ""}) == {}
+
+
+def test_bad_variable_is_refused_by_its_name():
+    with pytest.raises(ConfigError, match=r"^SGLITE_PAGE_SIZE: 'big' is not allowed"):
+        read_environment(EngineConfig, {"SGLITE_PAGE_SIZE": "big"})
+
+
+def test_unknown_variable_is_a_warning_with_the_nearest(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert read_environment(EngineConfig, {"SGLITE_PAGESIZE": "4"}) == {}
+    (record,) = caplog.records
+    assert record.fields == {"variable": "SGLITE_PAGESIZE", "nearest": "SGLITE_PAGE_SIZE"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"page-size": 4, "device": "cpu"}'),
+        ("a.yaml", "page_size: 4\ndevice: cpu\n"),
+        ("a.yml", "page-size: 4\ndevice: cpu\n"),
+        pytest.param(
+            "a.toml",
+            'page_size = 4\ndevice = "cpu"\n',
+            marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="no tomllib"),
+        ),
+    ],
+)
+def test_every_format_of_file(tmp_path, name, text):
+    path = write(tmp_path, name, text)
+    values = load_values(EngineConfig, {}, config_file=path, environ={})
+    assert values == {"page_size": 4, "device": "cpu"}
+
+
+def test_empty_file_has_no_options(tmp_path):
+    assert read_config_file(write(tmp_path, "a.yaml", "")) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.ini", "", "ends in .yaml"),
+        ("a.json", "{", "does not parse"),
+        ("a.yaml", "a: [1", "does not parse"),
+        ("a.yaml", "!!python/object/apply:os.getcwd []", "does not parse"),
+        ("a.json", "[1]", "holds no options"),
+        ("a.yaml", "just words", "holds no options"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(tmp_path, name, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config_file(write(tmp_path, name, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_refused():
+    with pytest.raises(ConfigError, match="No such file"):
+        read_config_file(Path("/does/not/exist.yaml"))
+
+
+def test_bad_value_in_a_file_names_file_and_key(tmp_path):
+    path = write(tmp_path, "a.json", '{"page_size": "4"}')
+    with pytest.raises(
+        ConfigError, match=r"a\.json: page_size: '4' is not allowed; give an integer"
+    ):
+        load_values(EngineConfig, {}, config_file=path, environ={})
+
+
+@pytest.mark.parametrize("key", ["pagesize", "page_sizes", 7])
+def test_unknown_key_is_refused(key):
+    with pytest.raises(ConfigError, match="is not an option"):
+        check_keywords(EngineConfig, {key: 4})
+
+
+def test_option_given_by_two_spellings_is_refused():
+    with pytest.raises(ConfigError, match="model_path is given twice"):
+        check_keywords(EngineConfig, {"model": "a", "model_path": "b"})
+
+
+def test_alias_is_noted_with_its_canonical_name(caplog):
+    with caplog.at_level(logging.INFO):
+        assert check_keywords(EngineConfig, {"tp": 1}) == {"tp_size": 1}
+    assert caplog.records[0].fields == {"given": "tp", "canonical": "tp_size"}
+
+
+def test_state_directory_follows_the_desktop_convention(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert state_directory() == tmp_path / "sglite"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert state_directory().parts[-3:] == (".local", "state", "sglite")

@@ -1,0 +1,116 @@
+"""Trains the model: `python -m training.train [--resume] [--smoke]`.
+
+Reads `training/data/train.jsonl`, works in `training/run/` (tokenizer, checkpoint, loss log), and
+exports the finished model directory to `--out`. `--smoke` does all of it on a small scale in less
+than two minutes, in a directory of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from training.batches import Sample, document_text, read_lines, tokenize
+from training.loss_curve import write_loss_curve
+from training.make_corpus import DATA_DIR, make_corpus
+from training.model import CONTEXT_LENGTH, ModelShape, export_model
+from training.tokenizer import VOCAB_SIZE, save_tokenizer, train_tokenizer
+from training.trainer import Recipe, Trainer
+
+TRAINING_DIR = Path(__file__).parent
+RUN_DIR = TRAINING_DIR / "run"
+TOKENIZER_DOCUMENTS = 20_000
+"""So many documents are enough to learn the merges."""
+
+SMOKE = Recipe(
+    num_steps=60,
+    max_minutes=1.5,
+    warmup_steps=10,
+    steps_per_report=5,
+    steps_per_checkpoint=30,
+    shape=ModelShape(
+        hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2, num_kv_heads=1
+    ),
+)
+SMOKE_DOCUMENTS = 3_000
+
+
+def prepare(data_dir: Path, run_dir: Path) -> list[Sample]:
+    """Trains and saves the tokenizer, and tokenizes the corpus."""
+    documents = read_lines(data_dir / "train.jsonl")
+    texts = (document_text(document) for document in documents[:TOKENIZER_DOCUMENTS])
+    save_tokenizer(train_tokenizer(texts), run_dir, context_length=CONTEXT_LENGTH)
+    tokenizer = Tokenizer.from_file(str(run_dir / "tokenizer.json"))
+    if tokenizer.get_vocab_size() > VOCAB_SIZE:
+        raise ValueError(f"{tokenizer.get_vocab_size()} tokens, the model has {VOCAB_SIZE} rows")
+    return tokenize(tokenizer, documents)
+
+
+def export(trainer: Trainer, out_dir: Path) -> None:
+    """The model directory: tokenizer, configs, weights."""
+    num_bytes = export_model(trainer.model, trainer.recipe.shape, out_dir)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(trainer.run_dir / name, out_dir / name)
+    num_parameters = sum(p.numel() for p in trainer.model.parameters())
+    print(f"{out_dir}: {num_parameters:,} parameters, weights {num_bytes / 1e6:.2f} MB")
+
+
+def run(recipe: Recipe, *, data_dir: Path, run_dir: Path, out_dir: Path, resume: bool) -> Trainer:
+    """Trains by `recipe` and exports to `out_dir`; returns the finished run."""
+    torch.set_num_threads(recipe.num_threads)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(recipe, prepare(data_dir, run_dir), run_dir)
+    if resume:
+        trainer.resume()
+    trainer.train()
+    write_loss_curve(trainer.losses, run_dir / "loss.svg")
+    export(trainer, out_dir)
+    return trainer
+
+
+def smoke(directory: Path) -> Trainer:
+    """The whole pipeline, small, below `directory`. RuntimeError if the loss did not fall."""
+    make_corpus(directory / "data", num_documents=SMOKE_DOCUMENTS)
+    trainer = run(
+        SMOKE,
+        data_dir=directory / "data",
+        run_dir=directory,
+        out_dir=directory / "model",
+        resume=False,
+    )
+    first, last = trainer.losses[0][1], trainer.losses[-1][1]
+    if not last < 0.8 * first:
+        raise RuntimeError(f"the loss did not fall: {first:.3f} at first, {last:.3f} at last")
+    return trainer
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.train")
+    parser.add_argument("--smoke", action="store_true", help="small run of the whole pipeline")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--steps", type=int, default=Recipe().num_steps)
+    parser.add_argument("--max-minutes", type=float, default=Recipe().max_minutes)
+    parser.add_argument("--threads", type=int, default=Recipe().num_threads)
+    parser.add_argument("--out", type=Path, default=RUN_DIR / "model")
+    arguments = parser.parse_args()
+    if arguments.smoke:
+        smoke(RUN_DIR / "smoke")
+        return
+    recipe = Recipe(
+        num_steps=arguments.steps,
+        max_minutes=arguments.max_minutes,
+        num_threads=arguments.threads,
+    )
+    trainer = run(
+        recipe, data_dir=DATA_DIR, run_dir=RUN_DIR, out_dir=arguments.out, resume=arguments.resume
+    )
+    write_loss_curve(trainer.losses, TRAINING_DIR / "loss.svg")
+
+
+if __name__ == "__main__":
+    main()
