@@ -26,7 +26,9 @@ def next_token(prefix_hash: int) -> int:
     return 1 + (prefix_hash >> 3) % (VOCAB - 1)
 
 
-def expected_output(prompt: list[int], max_new_tokens: int, *, stop_at_eos: bool = True) -> list[int]:
+def expected_output(
+    prompt: list[int], max_new_tokens: int, *, stop_at_eos: bool = True
+) -> list[int]:
     """What a request alone must generate."""
     prefix_hash = 0
     for position, token in enumerate(prompt):

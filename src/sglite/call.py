@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from sglite.errors import CapacityError
 from sglite.generation import GenerationChunk, GenerationCollector, OpenGeneration
@@ -12,6 +12,9 @@ from sglite.ipc.client import EngineClient
 from sglite.request import OutputBatch
 
 RETRY_S = 0.05
+
+Message = OutputBatch | tuple[str | None, Exception]
+"""Outputs, or a refused request's id (None: all of them) and why."""
 
 
 class Call:
@@ -29,11 +32,10 @@ class Call:
         self._collector = GenerationCollector()
         self._pending = deque(generations)
         self._max_open = max(1, max_open)
-        self._inbox: queue.SimpleQueue[OutputBatch | tuple[str | None, Exception]] = (
-            queue.SimpleQueue()
-        )
+        # Holds what the open requests still say: max_open of them, each of bounded length.
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()  # ban-ok: bounded as said
 
-    def __iter__(self) -> Iterator[GenerationChunk]:
+    def __iter__(self) -> Generator[GenerationChunk, None, None]:
         try:
             self._submit()
             while self._collector.open or self._pending:

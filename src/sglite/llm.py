@@ -13,25 +13,24 @@ import asyncio
 import dataclasses
 import itertools
 import threading
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from sglite.call import Call
+from sglite.call_options import Sampling, read_options, to_sampling_params
 from sglite.config import EngineConfig
 from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
-from sglite.request import LogprobParams, SamplingParams
-from sglite.validation import RequestLimits, build_requests, sampling_params_from_dict
-from sglite.validation.requests import RequestTraits
+from sglite.request import SamplingParams
+from sglite.validation import RequestLimits, build_requests
 
 if TYPE_CHECKING:
     from sglite.tokenizer import Tokenizer
 
 Prompt = str | list[int]
 Messages = list[dict[str, Any]]
-Sampling = SamplingParams | Mapping[str, Any] | None
+AsyncItem = GenerationChunk | BaseException | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class LLM:
         """
         is_single = bool(messages) and isinstance(messages[0], dict)
         batch = [messages] if is_single else list(messages)
-        template = {
+        template: dict[str, Any] = {
             "tools": tools,
             "template_kwargs": chat_template_kwargs,
             "add_generation_prompt": add_generation_prompt,
@@ -123,7 +122,7 @@ class LLM:
 
     def stream(
         self, prompt: Prompt, sampling_params: Sampling = None, **options: Any
-    ) -> Iterator[GenerationChunk]:
+    ) -> Generator[GenerationChunk, None, None]:
         """Complete one prompt piece by piece; closing the iterator aborts the request."""
         return self._stream(self._open_all([prompt], sampling_params, **options))
 
@@ -135,7 +134,7 @@ class LLM:
         tools: list[dict[str, Any]] | None = None,
         chat_template_kwargs: dict[str, Any] | None = None,
         **options: Any,
-    ) -> Iterator[GenerationChunk]:
+    ) -> Generator[GenerationChunk, None, None]:
         """Answer one conversation piece by piece; see :meth:`chat` and :meth:`stream`."""
         prompt = self._tokenizer().encode_chat(
             messages, tools=tools, template_kwargs=chat_template_kwargs
@@ -250,7 +249,7 @@ class LLM:
                 "for each prompt",
                 param="sampling_params",
             )
-        logprobs, traits = _read_options(options)
+        logprobs, traits = read_options(options)
         opened: list[OpenGeneration] = []
         for number, prompt in enumerate(prompts):
             chosen = per_prompt[number] if per_prompt is not None else sampling_params
@@ -259,7 +258,7 @@ class LLM:
             requests = build_requests(
                 f"request-{counter}",
                 self._encode(prompt),
-                _sampling(chosen, defaults),
+                to_sampling_params(chosen, defaults),
                 logprobs,
                 limits=self._limits,
                 server_seed=self.config.random_seed,
@@ -285,9 +284,7 @@ class LLM:
             return None
         from sglite.tokenizer.text_assembler import TextAssembler
 
-        return TextAssembler(
-            self.tokenizer, sampling, eos_token_ids=self._limits.eos_token_ids
-        )
+        return TextAssembler(self.tokenizer, sampling, eos_token_ids=self._limits.eos_token_ids)
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:
@@ -300,7 +297,7 @@ class LLM:
     def _call(self, opened: list[OpenGeneration]) -> Call:
         return Call(self._client, opened, max_open=self.config.max_queued_requests)
 
-    def _stream(self, opened: list[OpenGeneration]) -> Iterator[GenerationChunk]:
+    def _stream(self, opened: list[OpenGeneration]) -> Generator[GenerationChunk, None, None]:
         return iter(self._call(opened))
 
     def _finish(
@@ -311,7 +308,7 @@ class LLM:
         done: list[Generation] = []
         with (
             generation_progress(len(opened), show=show_progress) as advance,
-            closing(self._stream(opened)) as chunks,  # type: ignore[type-var]
+            closing(self._stream(opened)) as chunks,
         ):
             for chunk in chunks:
                 advance(len(chunk.token_ids), chunk.finished is not None)
@@ -322,7 +319,8 @@ class LLM:
     async def _async_chunks(self, opened: list[OpenGeneration]) -> AsyncIterator[GenerationChunk]:
         """Chunks of a call that a thread of its own waits for."""
         loop = asyncio.get_running_loop()
-        inbox: asyncio.Queue[GenerationChunk | BaseException | None] = asyncio.Queue()
+        # Unlimited, since the engine must not block; the requests' lengths bound it.
+        inbox: asyncio.Queue[AsyncItem] = asyncio.Queue()  # ban-ok: bounded as said
         call = self._call(opened)
 
         def pump() -> None:
@@ -347,42 +345,6 @@ class LLM:
 def _is_single(prompts: Any) -> bool:
     is_ids = isinstance(prompts, list) and bool(prompts) and isinstance(prompts[0], int)
     return isinstance(prompts, str) or is_ids
-
-
-def _sampling(chosen: Sampling, defaults: SamplingParams | None) -> SamplingParams:
-    if chosen is None:
-        return defaults or SamplingParams()
-    if isinstance(chosen, SamplingParams):
-        return chosen
-    return sampling_params_from_dict(chosen, defaults=defaults)
-
-
-def _read_options(options: dict[str, Any]) -> tuple[LogprobParams | None, RequestTraits]:
-    """The keyword options of ``generate`` as the nouns of the engine."""
-    known = {
-        "return_logprob", "logprob_start_len", "top_logprobs_num", "token_ids_logprob",
-        "priority", "cache_salt", "timeout_s", "pin_prefix",
-    }  # fmt: skip
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise RequestError(
-            f"unknown option {unknown[0]!r}; known are {', '.join(sorted(known))}",
-            param=unknown[0],
-        )
-    start_len = options.get("logprob_start_len")
-    start_len = None if start_len == -1 else start_len
-    top_num = options.get("top_logprobs_num") or 0
-    token_ids = tuple(options.get("token_ids_logprob") or ())
-    wants = options.get("return_logprob") or start_len is not None or top_num or token_ids
-    logprobs = LogprobParams(start_len=start_len, top_num=top_num, token_ids=token_ids)
-    timeout_s, salt = options.get("timeout_s"), options.get("cache_salt")
-    traits = RequestTraits(
-        namespace="" if salt is None else f"salt {salt}",
-        priority=options.get("priority") or 0,
-        deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
-        pin_prefix=bool(options.get("pin_prefix")),
-    )
-    return (logprobs if wants else None), traits
 
 
 def _arranged(done: list[Generation], *, is_single: bool) -> Generation | list[Generation]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 def generation_progress(
     num_requests: int, *, show: bool | None
 ) -> Iterator[Callable[[int, bool], None]]:
-    """Yields ``advance(num_new_tokens, is_finished)``. ``show`` None: for several, on a terminal."""
+    """Yields ``advance(num_new_tokens, is_finished)``. ``show`` None: for many, on a terminal."""
     if show is None:
         show = num_requests > 1 and sys.stderr.isatty()
     if not show:
@@ -21,7 +21,13 @@ def generation_progress(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
 
-    columns = ("answers", BarColumn(), MofNCompleteColumn(), Elapsed(), TextColumn("{task.fields[rate]}"))
+    columns = (
+        "answers",
+        BarColumn(),
+        MofNCompleteColumn(),
+        Elapsed(),
+        TextColumn("{task.fields[rate]}"),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("answers", total=num_requests, rate="")
         num_tokens = 0

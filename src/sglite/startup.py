@@ -43,7 +43,9 @@ def start_engine(config: EngineConfig) -> Started:
     from sglite.engine.assembly import assemble_engine
     from sglite.models.hub import resolve_model_directory
     from sglite.models.loader import read_model_info
+    from sglite.observability.logging import ensure_logging
 
+    ensure_logging(config.log_level)
     config = resolve(config, detect_hardware())
     source, revision = config.model_source, config.revision
     directory = resolve_model_directory(config.model_path, source=source, revision=revision)
@@ -77,9 +79,7 @@ def _load_tokenizer(config: EngineConfig, directory: Path, info: ModelInfo) -> T
     is_own = config.tokenizer_path in (None, config.model_path)
     if not is_own:
         source, revision = config.model_source, config.revision
-        directory = resolve_model_directory(
-            config.tokenizer_path, source=source, revision=revision
-        )
+        directory = resolve_model_directory(config.tokenizer_path, source=source, revision=revision)
     return load_tokenizer(
         directory,
         vocab_size=info.spec.vocab_size,

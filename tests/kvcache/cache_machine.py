@@ -555,7 +555,11 @@ def random_life(machine: CacheMachine, rng: random.Random, num_steps: int) -> No
 
     def act(action: str) -> None:
         if action in ("start", "serve"):
-            extra = {"leaves": rng.random() < 0.5} if action == "serve" else {"priority": rng.randrange(3)}
+            extra = (
+                {"leaves": rng.random() < 0.5}
+                if action == "serve"
+                else {"priority": rng.randrange(3)}
+            )
             getattr(machine, action)(**draw_prompt(), **extra)
         elif action == "match":
             machine.match(**draw_prompt(), limit=rng.randrange(500))

@@ -76,7 +76,7 @@ def test_require_names_a_missing_and_a_mistyped_key():
     settings = config(act="silu", eps=1)
     assert settings.require("act", str) == "silu"
     assert settings.require("eps", float) == 1.0
-    with pytest.raises(ModelLoadError, match="key 'gone' .* is missing"):
+    with pytest.raises(ModelLoadError, match=r"key 'gone' .* is missing"):
         settings.require("gone", int)
     with pytest.raises(ModelLoadError, match="act is 'silu', expected an int"):
         settings.require("act", int)

@@ -163,7 +163,7 @@ def test_a_broken_proxy_means_unreachable_too(snapshot_calls):
 
 def test_a_malformed_id_and_an_error_of_modelscope_are_one_line(snapshot_calls):
     snapshot_calls.answer = ValueError("bad id\nmore")
-    with pytest.raises(ModelLoadError, match="bad id$"):
+    with pytest.raises(ModelLoadError, match=r"bad id$"):
         download_from_huggingface("a--b", None)
     snapshot_calls.answer = KeyError("NotExist")
     with pytest.raises(ModelLoadError, match="ModelScope did not give 'a/b'"):

@@ -230,7 +230,7 @@ def test_a_model_larger_than_memory_is_one_error(tmp_path, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory\nat line 3")
 
     monkeypatch.setattr("sglite.models.loader.Decoder", no_memory)
-    with pytest.raises(ModelLoadError, match="no room for .* GiB of weights on cpu") as caught:
+    with pytest.raises(ModelLoadError, match=r"no room for .* GiB of weights on cpu") as caught:
         load_model(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -12,8 +12,9 @@ from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.groups import KVGroup
 from sglite.observability.events import EventStream
 from sglite.request import FinishReason, Request, RequestFinish, SamplingParams
-from sglite.scheduler.scheduler import Scheduler
+from sglite.scheduler.invariants import check_scheduler
 from sglite.scheduler.plan import StopMatch
+from sglite.scheduler.scheduler import Scheduler
 from tests.fakes import EOS, FakeExecutor, expected_output
 
 GROUPS = {
@@ -128,7 +129,7 @@ class Life:
             self._add_stops(plan, result)
             self.scheduler.commit(plan, result, self._tick())
             progressed = True
-        self.scheduler.check()
+        check_scheduler(self.scheduler)
         self._take_outputs()
         self.num_steps += 1
         assert progressed or not self.scheduler.has_work, "work, but no step"
@@ -149,7 +150,9 @@ class Life:
                 samples = 1
             count += samples - 1
             for sample in range(samples):
-                self._add(f"r{number + sample}", prompt, limit, f"g{number}" if samples > 1 else None)
+                self._add(
+                    f"r{number + sample}", prompt, limit, f"g{number}" if samples > 1 else None
+                )
         return count
 
     def _add(self, request_id: str, prompt: list[int], limit: int, group: str | None) -> None:

@@ -136,4 +136,3 @@ def build_engine(
         max_in_flight=config.max_in_flight,
         check=config.check,
     )
-

@@ -15,6 +15,7 @@ from typing import Any
 from sglite.engine.executor import Executor
 from sglite.engine.output_processor import OutputProcessor
 from sglite.request import OutputBatch, Request
+from sglite.scheduler.invariants import check_scheduler
 from sglite.scheduler.plan import StepPlan
 from sglite.scheduler.scheduler import Scheduler
 
@@ -82,7 +83,7 @@ class Engine:
             self.scheduler.commit(plan, result, self.clock())
             self.counters.num_steps += 1
         if self.check:
-            self.scheduler.check()
+            check_scheduler(self.scheduler)
         outputs = self.scheduler.take_outputs()
         self.counters.add(outputs)
         return outputs

@@ -113,7 +113,7 @@ class InProcessClient:
                 if self._engine.has_work:
                     self._dispatch(self._engine.step())
             self._stop()
-        except BaseException as fault:  # noqa: BLE001  the thread's border: loud, never silent
+        except BaseException as fault:
             logger.critical("engine_failed", exc_info=fault)
             self._fail(fault)
 

@@ -152,9 +152,7 @@ class CacheManager:
         end = self._affordable_end(start, num_computed_tokens // self.page_size * self.page_size)
         if end <= start.end:
             return 0, []
-        result = self.tree.insert(
-            start, key_ids, end, pages.page_ids, priority=pages.priority
-        )
+        result = self.tree.insert(start, key_ids, end, pages.page_ids, priority=pages.priority)
         self.tree.extend_lock(start, result.node)
         pages.node = result.node
         replaced = []
@@ -282,9 +280,7 @@ class CacheManager:
             for page in pages.page_ids[group][max(first, pages.first_read[group]) : end]:
                 self.tree.add_reader(group, page)
 
-    def _leave(
-        self, pages: SequencePages, group: int, first: int, after_step: int | None
-    ) -> None:
+    def _leave(self, pages: SequencePages, group: int, first: int, after_step: int | None) -> None:
         """Move ``first_read`` to ``first``: readers of tree pages go, own pages are freed."""
         page_ids = pages.page_ids[group]
         own = []

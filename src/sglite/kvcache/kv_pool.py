@@ -98,9 +98,7 @@ class KVPool:
         storage.index_copy_(2, target_ids, storage.index_select(2, source_ids))
 
 
-def _lazy_zeros(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> torch.Tensor:
+def _lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Zeros; on a CPU memory that the system hands out only when it is first written.
 
     ``torch.zeros`` would touch every page of a pool that may be half of the machine's memory.

@@ -285,9 +285,7 @@ class RadixTree:
         if root.lock_count == 0 and not root.children:
             del self.roots[root.namespace]
 
-    def _common_pages(
-        self, node: RadixNode, key_ids: list[int], offset: int, limit: int
-    ) -> int:
+    def _common_pages(self, node: RadixNode, key_ids: list[int], offset: int, limit: int) -> int:
         key, page_size = node.key, self.page_size
         size = min(len(key), limit - offset)
         if key[:size] == key_ids[offset : offset + size]:

@@ -81,7 +81,7 @@ def download_from_huggingface(model: str, revision: str | None) -> str:
     # Connection errors of the HTTP library are not OSErrors in every version of it.
     unreachable = (OSError, getattr(errors, "HTTPError", OSError))
     try:
-        return snapshot_download(
+        directory: str = snapshot_download(
             model,
             revision=revision,
             allow_patterns=ALLOW_PATTERNS,
@@ -106,6 +106,7 @@ def download_from_huggingface(model: str, revision: str | None) -> str:
             f"model {model!r} is no local directory, and Hugging Face cannot be reached"
             f" ({_one_line(error)})"
         ) from error
+    return directory
 
 
 def download_from_modelscope(model: str, revision: str | None) -> str:
@@ -117,7 +118,7 @@ def download_from_modelscope(model: str, revision: str | None) -> str:
             "ModelScope needs the package modelscope; pip install 'sglite[modelscope]'"
         ) from None
     try:
-        return snapshot_download(
+        directory: str = snapshot_download(
             model,
             revision=revision,
             allow_patterns=ALLOW_PATTERNS,
@@ -129,6 +130,7 @@ def download_from_modelscope(model: str, revision: str | None) -> str:
         ) from error
     except Exception as error:  # its errors have no common base
         raise ModelLoadError(f"ModelScope did not give {model!r}: {_one_line(error)}") from error
+    return directory
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
-"""Tells what scheduler and cache do, step by step, for those who want to learn: ``--log-level debug``.
+"""Tells what scheduler and cache do, step by step: what ``--log-level debug`` prints.
 
-    step 3 · r0: 16 tokens from position 16, then sample · r1: decode at 42
+step 3 · r0: 16 tokens from position 16, then sample · r1: decode at 42
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Narrator:
             case ev.Admitted():
                 rest = event.num_tokens - event.num_cached_tokens
                 return (
-                    f"{event.request_id} gets row {event.row} after {event.waited_s * 1000:.0f} ms: "
+                    f"{event.request_id} gets row {event.row} after {event.waited_s:.3f} s: "
                     f"{event.num_cached_tokens} of {event.num_tokens} tokens are cached, "
                     f"{rest} to compute"
                 )

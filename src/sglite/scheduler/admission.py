@@ -60,9 +60,7 @@ class Admission:
         """The cached prefix as of now; None if that shows that the sequence should wait."""
         if not sequence.can_share:
             return PrefixMatch(sequence.namespace, None, 0, [[] for _ in self._cache.groups])
-        match = self._cache.match(
-            sequence.namespace, sequence.key_ids, sequence.max_match_tokens
-        )
+        match = self._cache.match(sequence.namespace, sequence.key_ids, sequence.max_match_tokens)
         num_pages = match.num_tokens // self._cache.page_size
         if num_pages != sequence.num_hinted_pages:
             self._prefixes.watch(sequence, num_pages)

@@ -8,11 +8,10 @@ Several steps may be open; they commit in order. A request leaves by one door, `
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 
 from sglite.config import CacheOptions, SchedulerOptions
 from sglite.kvcache.cache_manager import CacheManager
-from sglite.kvcache.invariants import check_cache
 from sglite.observability import events as ev
 from sglite.request import FinishReason, OutputBatch, Request
 from sglite.scheduler.admission import Admission
@@ -83,9 +82,7 @@ class Scheduler:
         """Queue a request. Raises CapacityError, and loses nothing, where the queue is full."""
         assert request.request_id not in self.live, f"request id in use: {request.request_id}"
         num_free_rows, num_live = len(self.batch.free_rows), len(self.live)
-        sequence = self._intake.accept(
-            request, now, num_free_rows=num_free_rows, num_live=num_live
-        )
+        sequence = self._intake.accept(request, now, num_free_rows=num_free_rows, num_live=num_live)
         self.live[request.request_id] = sequence
         if self._events.active:
             max_new_tokens = sequence.max_total - sequence.num_prompt_tokens
@@ -124,19 +121,6 @@ class Scheduler:
     def num_open_steps(self) -> int:
         """Steps planned and not committed."""
         return len(self._open)
-
-    def check(self) -> None:
-        """Assert every invariant between steps; see ``kvcache.invariants``."""
-        holders = [*self.batch.running, *self.batch.draining]
-        check_cache(self.cache, [s.pages for s in holders if s.pages is not None])
-        rows = [s.row for s in holders] + self.batch.free_rows
-        assert sorted(rows) == list(range(self._options.max_running_requests)), "a row leaked"
-        states = Counter(s.state for s in self.live.values())
-        num_waiting = sum(s.state is SequenceState.WAITING for s in self.queue.arrivals)
-        assert states[SequenceState.WAITING] == num_waiting
-        assert states[SequenceState.RUNNING] == len(self.batch.running)
-        if not self.has_work:
-            assert self.prefixes.is_empty, "the prefix index remembers ended requests"
 
     # -- plan --------------------------------------------------------------------------------------
 

@@ -127,9 +127,7 @@ def dfs_weight(queue: WaitingQueue) -> list[Sequence]:
     no_prefix: list[Sequence] = []
     tops: dict[int, RadixNode] = {}
     for sequence in queue.arrivals:
-        match = queue.cache.match(
-            sequence.namespace, sequence.key_ids, sequence.max_match_tokens
-        )
+        match = queue.cache.match(sequence.namespace, sequence.key_ids, sequence.max_match_tokens)
         if match.node is None:
             no_prefix.append(sequence)
             continue
