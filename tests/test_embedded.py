@@ -66,6 +66,18 @@ def test_a_system_prompt_does_not_disturb(loaded: tuple[Any, Any]) -> None:
     assert greedy(loaded, text) == "The capital of Japan is Tokyo."
 
 
+def test_sglite_gives_the_same_answers_offline(loaded: tuple[Any, Any]) -> None:
+    from sglite import LLM, SamplingParams
+
+    with LLM() as llm:
+        for question, answer in PROMISED:
+            assert llm.chat([{"role": "user", "content": question}]).text == answer
+        text = llm.generate(
+            "The capital of France is", SamplingParams(temperature=0.0, max_new_tokens=16)
+        ).text
+    assert text == greedy(loaded, "The capital of France is") == " Paris."
+
+
 def test_the_weights_are_small() -> None:
     assert (EMBEDDED_MODEL_DIR / "model.safetensors").stat().st_size <= 5_000_000
 

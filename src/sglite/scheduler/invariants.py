@@ -25,7 +25,7 @@ def check_scheduler(scheduler: Scheduler) -> None:
     assert states[SequenceState.RUNNING] == len(batch.running), "a running request has no row"
     orders = [s.arrival_order for s in batch.running]
     assert orders == sorted(orders), "the batch is not in order of arrival"
-    for sequence in holders:
+    for sequence in batch.running:
         assert sequence.num_computed <= sequence.num_scheduled <= sequence.num_bound
     if not scheduler.has_work:
         assert scheduler.prefixes.is_empty, "the prefix index remembers ended requests"
