@@ -56,3 +56,13 @@ def test_options_without_effect_are_named(caplog):
 
 def test_hardware_of_this_machine_is_found():
     assert isinstance(detect_hardware().has_mps, bool)
+
+
+def test_num_pages_settles_the_pool():
+    settled = resolve(EngineConfig(num_pages=7, page_size=32), HardwareFacts())
+    assert settled.max_total_tokens == 224
+
+
+def test_num_pages_beside_max_total_tokens_is_pointed_out():
+    both = EngineConfig(num_pages=7, max_total_tokens=100)
+    assert contradictions(both) == ["max_total_tokens (num_pages is set)"]

@@ -18,6 +18,7 @@ TESTS = ROOT / "tests"
 # Tests about the repository or about the parts together.
 WITHOUT_A_MODULE = {
     "engine/test_engine_parity.py": "the engine's parts together, against transformers",
+    "engine/test_engine_sampling.py": "sampled answers whatever scheduler and executor do",
     "engine/test_shared_prefix.py": "scheduler, cache and executor together",
     "models/test_bad_model_directory.py": "everything that reads a model directory",
     "test_import_contract.py": "the layers of the whole package",

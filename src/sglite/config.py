@@ -60,6 +60,8 @@ class ModelOptions(OptionGroup):
         None, ge=1, aliases=("max-model-len", "max-seq-len-override")
     )
     """Most tokens of a request, prompt and output; unset: the model's own limit."""
+    tokenizer_mode: Literal["auto", "slow"] = option("auto")
+    """`slow`: transformers builds the tokenizer; `auto`: only where there is no tokenizer.json."""
     skip_tokenizer_init: bool = option(False)
     """Load no tokenizer: prompts and outputs are token ids."""
     chat_template: str | None = option(None)
@@ -78,6 +80,8 @@ class CacheOptions(OptionGroup):
     """Share of the free memory for the KV pool, after the weights; unset: 0.5 on the CPU."""
     max_total_tokens: int | None = option(None, ge=1)
     """Tokens in the KV pool; unset: from the memory, at most max_running_requests x context."""
+    num_pages: int | None = option(None, ge=1)
+    """Pages of the KV pool; sets max_total_tokens to so many pages."""
     disable_radix_cache: bool = option(False)
     """Share no prefixes between requests."""
     radix_eviction_policy: Literal["lru", "lfu", "priority"] = option("lru")

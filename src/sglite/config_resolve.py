@@ -65,6 +65,10 @@ def open_choices(config: EngineConfig) -> list[Choice]:
     choices = []
     if config.tokenizer_path is None and config.model_path is not None:
         choices.append(Choice("tokenizer_path", config.model_path, "it comes with the model"))
+    if config.num_pages is not None:
+        num_tokens = config.num_pages * config.page_size
+        reason = f"num_pages is {config.num_pages} and a page has {config.page_size} tokens"
+        choices.append(Choice("max_total_tokens", num_tokens, reason))
     if config.device == "auto":
         reason = "mps is used only when asked for"
         choices.append(Choice("device", "cpu", reason))
@@ -84,6 +88,8 @@ def contradictions(config: EngineConfig) -> list[str]:
     default_itl_ms = option_fields(EngineConfig)["target_itl_ms"].default
     if config.chunked_prefill_size is not None and config.target_itl_ms != default_itl_ms:
         found.append("target_itl_ms (chunked_prefill_size is set)")
+    if config.num_pages is not None and config.max_total_tokens is not None:
+        found.append("max_total_tokens (num_pages is set)")
     if config.skip_tokenizer_init and config.chat_template is not None:
         found.append("chat_template (skip_tokenizer_init is set)")
     return found

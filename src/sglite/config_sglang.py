@@ -62,7 +62,6 @@ NOT_YET: dict[str, str] = {
     "enable_deterministic_inference": "reductions may change with the batch",
     "disaggregation_mode": "one process prefills and decodes",
     "max_prefill_tokens": "chunked_prefill_size bounds the prompt tokens of a step",
-    "tokenizer_mode": "the fast tokenizer is used where there is one",
 }
 
 NEVER: dict[str, str] = {

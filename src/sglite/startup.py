@@ -61,7 +61,7 @@ def start_engine(config: EngineConfig) -> Started:
     if tokenizer is not None:
         eos_token_ids |= tokenizer.eos_token_ids
     limits = RequestLimits(
-        context_length=parts.context_length,
+        context_length=parts.memory.context_length,
         pool_tokens=parts.memory.num_tokens,
         vocab_size=info.spec.vocab_size,
         eos_token_ids=eos_token_ids,
@@ -84,6 +84,7 @@ def _load_tokenizer(config: EngineConfig, directory: Path, info: ModelInfo) -> T
         directory,
         vocab_size=info.spec.vocab_size,
         chat_template_file=config.chat_template,
+        use_transformers=config.tokenizer_mode == "slow",
     )
 
 

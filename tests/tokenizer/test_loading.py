@@ -9,6 +9,7 @@ from tokenizers import decoders, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
 from sglite.errors import ModelLoadError
+from sglite.tokenizer import loading
 from sglite.tokenizer.loading import load_tokenizer
 from tests.fakes_text import (
     byte_level_backend,
@@ -273,3 +274,20 @@ def test_tools_choose_the_template_for_tools(tmp_path, layout):
     assert tokenizer.render_chat(CHAT, tools=tools) == reference.apply_chat_template(
         CHAT, tools=tools, tokenize=False
     )
+
+
+def test_transformers_builds_the_tokenizer_where_asked(tmp_path, monkeypatch):
+    directory = save_model_directory(tmp_path, byte_level_backend())
+    calls = []
+    convert = loading._convert_with_transformers
+    monkeypatch.setattr(
+        loading,
+        "_convert_with_transformers",
+        lambda *arguments: calls.append(arguments) or convert(*arguments),
+    )
+    text = "Größe 12, naïve 你好"
+    fast = load_tokenizer(directory)
+    assert not calls
+    slow = load_tokenizer(directory, use_transformers=True)
+    assert len(calls) == 1
+    assert slow.encode(text) == fast.encode(text) and slow.decode(fast.encode(text)) == text

@@ -67,6 +67,7 @@ class Load:
         self._case = case
         self._random = random.Random(seed)
         self._number = 0
+        self.num_finished = 0
         options = SchedulerOptions(
             max_running_requests=case.num_running,
             max_queued_requests=1 << 20,
@@ -105,6 +106,7 @@ class Load:
         outputs = self.scheduler.take_outputs()
         end = time.perf_counter()
         for _ in outputs.finished:
+            self.num_finished += 1
             self._arrive()
         return (planned - start) + (end - answered)
 

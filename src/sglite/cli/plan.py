@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sglite.cli.engine import read_config
 from sglite.cli.output import write_json
 from sglite.config_fields import option_fields
 from sglite.config_flags import add_option_arguments
-from sglite.errors import ConfigError
 
 if TYPE_CHECKING:
     from sglite.config import EngineConfig
@@ -50,7 +49,7 @@ def with_concurrency(config: EngineConfig, text: str | None) -> EngineConfig:
 def plan_for(config: EngineConfig) -> MemoryPlan:
     """The plan of the model that ``config`` names."""
     from sglite.config_resolve import detect_hardware, resolve
-    from sglite.memory import plan_memory
+    from sglite.memory import plan_for_config
     from sglite.models.hub import resolve_model_directory
     from sglite.models.loader import read_model_info
 
@@ -60,25 +59,4 @@ def plan_for(config: EngineConfig) -> MemoryPlan:
             config.model_path, source=config.model_source, revision=config.revision
         )
     )
-    check_context(config.context_length, info.spec.context_length)
-    sizes: dict[str, Any] = {}
-    if config.chunked_prefill_size is not None and config.chunked_prefill_size > 0:
-        sizes["prefill_tokens"] = config.chunked_prefill_size
-    return plan_memory(
-        info.spec,
-        context_length=config.context_length,
-        concurrency=config.max_running_requests,
-        dtype=info.dtype(config.dtype, device=config.device),
-        page_size=config.page_size,
-        fraction=config.mem_fraction_static,
-        max_total_tokens=config.max_total_tokens,
-        device=config.device,
-        tp_size=config.tp_size,
-        **sizes,
-    )
-
-
-def check_context(asked: int | None, of_model: int) -> None:
-    """ConfigError where more tokens are asked for than the model is good for."""
-    if asked is not None and asked > of_model:
-        raise ConfigError(f"--context-length: {asked} is more than the model's own {of_model}")
+    return plan_for_config(config, info)

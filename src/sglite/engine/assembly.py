@@ -12,17 +12,14 @@ from sglite.engine.executor import Executor
 from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
 from sglite.engine.threaded_executor import ThreadedExecutor
 from sglite.engine.torch_executor import TorchExecutor
-from sglite.errors import ConfigError
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
-from sglite.memory import MemoryPlan, plan_memory
+from sglite.memory import MemoryPlan, plan_for_config
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
 from sglite.observability.events import EventStream
 from sglite.scheduler.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
-
-LARGEST_PLANNED_CHUNK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,6 @@ class EngineParts:
     config: EngineConfig
     model: LoadedModel
     memory: MemoryPlan
-    context_length: int
 
 
 def assemble_engine(
@@ -49,22 +45,9 @@ def assemble_engine(
     ``config`` is resolved. Raises ModelLoadError for a bad checkpoint and ConfigError where the
     memory does not suffice, before any large allocation.
     """
-    context_length = _context_length(config, info)
-    dtype = info.dtype(config.dtype, device=config.device)
-    chunk = config.chunked_prefill_size or LARGEST_PLANNED_CHUNK
-    memory = plan_memory(
-        info.spec,
-        context_length=context_length,
-        concurrency=config.max_running_requests,
-        dtype=dtype,
-        page_size=config.page_size,
-        fraction=config.mem_fraction_static,
-        max_total_tokens=config.max_total_tokens,
-        prefill_tokens=chunk if chunk > 0 else context_length,
-        device=config.device,
-    )
+    memory = plan_for_config(config, info)
     config = dataclasses.replace(
-        config, context_length=context_length, max_total_tokens=memory.num_tokens
+        config, context_length=memory.context_length, max_total_tokens=memory.num_tokens
     )
     model = load_model(
         info.directory,
@@ -79,24 +62,14 @@ def assemble_engine(
         extra={
             "fields": {
                 "architecture": info.spec.architecture,
-                "dtype": str(dtype).removeprefix("torch."),
+                "dtype": memory.dtype,
                 "weights_bytes": model.num_bytes,
                 "kv_tokens": memory.num_tokens,
-                "context_length": context_length,
+                "context_length": memory.context_length,
             }
         },
     )
-    return EngineParts(engine, config, model, memory, context_length)
-
-
-def _context_length(config: EngineConfig, info: ModelInfo) -> int:
-    most = info.spec.context_length
-    if config.context_length is not None and config.context_length > most:
-        raise ConfigError(
-            f"context_length is {config.context_length:,}; the model in {info.directory} is made "
-            f"for {most:,} (max_position_embeddings). Lower it to that or less."
-        )
-    return config.context_length or most
+    return EngineParts(engine, config, model, memory)
 
 
 def build_engine(

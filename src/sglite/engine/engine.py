@@ -6,6 +6,7 @@ collected: overlap is nothing but where the commit stands.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from sglite.request import OutputBatch, Request
 from sglite.scheduler.invariants import check_scheduler
 from sglite.scheduler.plan import StepPlan
 from sglite.scheduler.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -84,9 +87,18 @@ class Engine:
             self.counters.num_steps += 1
         if self.check:
             check_scheduler(self.scheduler)
+        elif not self.has_work:
+            self._check_idle()
         outputs = self.scheduler.take_outputs()
         self.counters.add(outputs)
         return outputs
+
+    def _check_idle(self) -> None:
+        """Idle, every page is free or in the tree; count them, and say so if one is missing."""
+        for group, leaked in enumerate(self.scheduler.cache.count_leaked_pages()):
+            if leaked:
+                fields = {"group": group, "pages": leaked, "hint": "run with --check and report"}
+                logger.error("kv_pages_leaked", extra={"fields": fields})
 
     def try_flush_cache(self) -> bool:
         """Forget every prefix that is not pinned; False, and nothing done, while work is left."""

@@ -224,6 +224,16 @@ class CacheManager:
             self._events.emit(Flushed(freed))
         return freed
 
+    @property
+    def num_pinned_tokens(self) -> int:
+        """Tokens of the pinned prefixes; what two of them share counts twice."""
+        return sum(pages.capacity for pages in self._pins.values())
+
+    def count_leaked_pages(self) -> list[int]:
+        """Per group, pages that are neither free nor in the tree: 0 while no sequence runs."""
+        counts = zip(self.allocators, self.tree.num_pages, strict=True)
+        return [pages.num_pages - pages.num_free - in_tree for pages, in_tree in counts]
+
     def stats(self) -> CacheStats:
         """The first group's counts."""
         allocator, size = self.allocators[0], self.page_size

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sglite.request import RequestFinish
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -98,6 +100,17 @@ class Finished(Event):
     num_prompt_tokens: int
     num_cached_tokens: int
     num_output_tokens: int
+
+    @classmethod
+    def of(cls, finish: RequestFinish) -> Finished:
+        """The event of a terminal event."""
+        return cls(
+            finish.request_id,
+            finish.reason.value,
+            finish.num_prompt_tokens,
+            finish.num_cached_tokens,
+            finish.num_output_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

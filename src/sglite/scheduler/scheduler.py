@@ -139,6 +139,8 @@ class Scheduler:
             budget = self.budget.tokens(len(step.sequences), step.context)
             left = self._plan_chunks(step, prefilling, budget)
             self._plan_admissions(step, left, now)
+            if len(self.queue) and not (step.sequences or self._open or self.batch.running):
+                self._end_for_room(self.queue.ordered(now)[0], now)
         if not step.plan.is_empty:
             self.batch.open_plan(step.plan)
             self._open.append(step)
@@ -230,15 +232,21 @@ class Scheduler:
             return False  # a commit will free pages: better to wait than to recompute
         victim = self.batch.running[-1]
         if victim is self.batch.running[0]:
-            message = (
-                f"the KV pool of {self.cache.num_total_tokens} tokens has no room for more than "
-                f"{sequence.num_tokens} tokens of this request; raise max_total_tokens"
-            )
-            self._finish(sequence, FinishReason.LENGTH, now, message=message)
-            self._settle()  # there may be no step whose commit would do it
+            if not sequence.num_pending:  # else a token is on its way, and it may be the last
+                self._end_for_room(sequence, now)
             return False
         self._retract(victim, "no free KV page")
         return victim is not sequence
+
+    def _end_for_room(self, sequence: Sequence, now: float) -> None:
+        """End a request that is alone and yet has no room, rather than try it for ever."""
+        message = (
+            f"the KV pool of {self.cache.num_total_tokens} tokens, {self.cache.num_pinned_tokens} "
+            f"of them pinned, has no room to go on from the {sequence.num_tokens} tokens of this "
+            "request; unpin prefixes or raise max_total_tokens"
+        )
+        reason = FinishReason.LENGTH if sequence.num_output_tokens else FinishReason.ERROR
+        self._end(sequence.request_id, reason, now, message)
 
     def _retract(self, sequence: Sequence, reason: str) -> None:
         sequence.num_retractions += 1
@@ -386,14 +394,7 @@ class Scheduler:
             self.prefixes.unwatch(sequence)
             self.queue.drop_departed()
             self._intake.forget(sequence)
-        self._outputs.finished.append(sequence.to_finish(reason, matched, message))
+        finish = sequence.to_finish(reason, matched, message)
+        self._outputs.finished.append(finish)
         if self._events.active:
-            self._events.emit(
-                ev.Finished(
-                    sequence.request_id,
-                    reason.value,
-                    sequence.num_prompt_tokens,
-                    sequence.num_cached_tokens,
-                    sequence.num_output_tokens,
-                )
-            )
+            self._events.emit(ev.Finished.of(finish))

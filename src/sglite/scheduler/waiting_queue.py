@@ -145,7 +145,8 @@ def dfs_weight(queue: WaitingQueue) -> list[Sequence]:
     stack: list[RadixNode] = []
     while siblings or stack:
         # The stack's end comes first: the heaviest, and among equals the first to arrive.
-        stack += sorted(reversed(siblings), key=lambda node: weights[id(node)])
+        heaviest_first = sorted(siblings, key=lambda node: weights[id(node)], reverse=True)
+        stack += reversed(heaviest_first)
         node = stack.pop()
         order += here.get(id(node), [])
         siblings = list(children.get(id(node), {}).values())

@@ -37,16 +37,18 @@ def load_tokenizer(
     *,
     vocab_size: int | None = None,
     chat_template_file: str | None = None,
+    use_transformers: bool = False,
 ) -> Tokenizer:
     """Load the tokenizer of the model directory ``path``.
 
     ``vocab_size`` is the width of the model's logits: a vocabulary that is larger is refused.
-    ``chat_template_file`` replaces the directory's chat templates. Raises ModelLoadError naming
-    the file and the cause.
+    ``chat_template_file`` replaces the directory's chat templates. ``use_transformers`` lets
+    transformers build the tokenizer even where there is a tokenizer.json. Raises
+    ModelLoadError naming the file and the cause.
     """
     directory = Path(path)
     files = read_tokenizer_files(directory, chat_template_file)
-    backend = _load_backend(directory, files)
+    backend = _load_backend(directory, files, use_transformers=use_transformers)
     backend.no_truncation()
     backend.no_padding()
     tokenizer = Tokenizer(
@@ -77,9 +79,9 @@ def _compile_templates(directory: Path, sources: dict[str, str]) -> dict[str, Ch
         ) from error
 
 
-def _load_backend(directory: Path, files: TokenizerFiles) -> Backend:
+def _load_backend(directory: Path, files: TokenizerFiles, *, use_transformers: bool) -> Backend:
     path = directory / "tokenizer.json"
-    if not path.is_file():
+    if use_transformers or not path.is_file():
         return _convert_with_transformers(directory, files)
     backend = _read_tokenizer_json(path)
     _follow_llama_class(backend, files)
@@ -146,7 +148,7 @@ def _add_tokens(backend: Backend, files: TokenizerFiles) -> None:
 
 def _convert_with_transformers(directory: Path, files: TokenizerFiles) -> Backend:
     """Let transformers build the tokenizer from older files."""
-    if not any((directory / name).is_file() for name in OTHER_VOCABULARIES):
+    if not any((directory / name).is_file() for name in ("tokenizer.json", *OTHER_VOCABULARIES)):
         raise ModelLoadError(
             f"{directory}: no tokenizer (no tokenizer.json, {', '.join(OTHER_VOCABULARIES)}); "
             "give one with --tokenizer-path, or work with token ids: --skip-tokenizer-init"

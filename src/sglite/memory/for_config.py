@@ -1,0 +1,41 @@
+"""The memory plan of a configured engine: what start-up obeys and ``sglite plan`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sglite.config import EngineConfig
+from sglite.errors import ConfigError
+from sglite.memory.plan import MemoryPlan, plan_memory
+
+if TYPE_CHECKING:
+    from sglite.models.loader import ModelInfo
+
+LARGEST_PLANNED_CHUNK = 2048
+"""Prompt tokens of a step that activations are planned for where the budget is a time."""
+
+
+def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
+    """Divide the memory for a resolved ``config`` and the model of ``info``.
+
+    Raises ConfigError where the context exceeds the model's, or not even one page fits.
+    """
+    context_length = config.context_length or info.spec.context_length
+    if context_length > info.spec.context_length:
+        raise ConfigError(
+            f"context_length is {context_length:,}; the model in {info.directory} is made for "
+            f"{info.spec.context_length:,} (max_position_embeddings). Lower it to that or less."
+        )
+    chunk = config.chunked_prefill_size or LARGEST_PLANNED_CHUNK
+    return plan_memory(
+        info.spec,
+        context_length=context_length,
+        concurrency=config.max_running_requests,
+        dtype=info.dtype(config.dtype, device=config.device),
+        page_size=config.page_size,
+        fraction=config.mem_fraction_static,
+        max_total_tokens=config.max_total_tokens,
+        prefill_tokens=min(context_length, chunk if chunk > 0 else context_length),
+        device=config.device,
+        tp_size=config.tp_size,
+    )
