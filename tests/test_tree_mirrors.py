@@ -34,9 +34,7 @@ WITHOUT_A_PACKAGE = {"e2e", "docs"}
 TESTED_ELSEWHERE = {
     "__init__.py": "tests/test_import_contract.py",
     "engine/forward_batch.py": "tests/model_harness.py",  # checks every batch it makes
-    "observability/events.py": "tests/engine/test_shared_prefix.py",
     "scheduler/invariants.py": "tests/scheduler/test_simulation.py",
-    "scheduler/plan.py": "tests/scheduler/test_simulation.py",
 }
 
 

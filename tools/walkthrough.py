@@ -2,7 +2,7 @@
 
 A page's ```python blocks run in order in one fresh interpreter; a ```text block that follows one
 directly is what it printed. A ```console block starts with ``$ sglite ...`` and holds what that
-command printed. Durations become "…". So the pages show what the code does, and a test that runs
+command printed. What differs between machines becomes "…". So the pages show what the code does, and a test that runs
 this again notices when they no longer do.
 
     python -m tools.walkthrough            rewrite the pages and the picture in place
@@ -22,7 +22,7 @@ USING = ROOT / "docs" / "using.md"
 TREE_PICTURE = ROOT / "docs" / "img" / "radix-tree.svg"
 
 MARK = "\x1e"
-DURATION = re.compile(r'("e2e_latency": )[0-9.e-]+')
+MACHINE = re.compile(r'(?P<name>"e2e_latency": )[0-9.e-]+|^(?P<row>available +).*', re.MULTILINE)
 
 PRELUDE = f"""\
 import contextlib, shlex, sys, warnings
@@ -39,10 +39,13 @@ def _sglite(line):
 def _mark():
     print({MARK!r}, end="", flush=True)
 """
-TREE_EPILOGUE = """\
-_mark()
+DRAW_TREE = """
 from tools.tree_picture import draw_tree
-print(draw_tree(scheduler.cache.tree, tokenizer), end="")
+_picture = draw_tree(cache.tree, tokenizer)
+"""
+PRINT_TREE = """
+_mark()
+print(_picture, end="")
 """
 
 
@@ -74,16 +77,26 @@ def find_blocks(lines: list[str]) -> list[Block]:
     return blocks
 
 
-def make_script(lines: list[str], blocks: list[Block], epilogue: str = "") -> str:
-    """A program that runs the page, with a mark on standard output before each block's output."""
+def make_script(lines: list[str], blocks: list[Block]) -> str:
+    """A program that runs the page, with a mark on standard output before each block's output.
+
+    Where the page shows the picture of the tree, the tree is drawn; the drawing is printed last.
+    """
+    picture = next((n for n, line in enumerate(lines) if TREE_PICTURE.name in line), None)
     pieces = [PRELUDE]
+    is_drawn = picture is None
     for block in blocks:
+        if not is_drawn and picture is not None and block.first > picture:
+            pieces.append(DRAW_TREE)
+            is_drawn = True
         body = lines[block.first : block.end]
         if block.language == "python":
             pieces.append("_mark()\n" + "\n".join(body) + "\n")
         elif block.language == "console":
             pieces.append(f"_mark()\n_sglite({body[0]!r})\n")
-    return "\n".join(pieces) + epilogue
+    if picture is not None:
+        pieces.append(PRINT_TREE)
+    return "\n".join(pieces)
 
 
 def run_script(script: str, page: Path) -> list[str]:
@@ -93,7 +106,11 @@ def run_script(script: str, page: Path) -> list[str]:
     )
     if done.returncode != 0:
         raise WalkthroughError(f"{page.name}: a snippet failed\n{done.stdout}\n{done.stderr}")
-    return [DURATION.sub(r"\1…", part) for part in done.stdout.split(MARK)[1:]]
+    return [MACHINE.sub(_without_value, part) for part in done.stdout.split(MARK)[1:]]
+
+
+def _without_value(match: re.Match[str]) -> str:
+    return f"{match['name'] or match['row']}…"
 
 
 def fill_in(lines: list[str], blocks: list[Block], outputs: list[str]) -> list[str]:
@@ -132,8 +149,7 @@ def regenerate() -> dict[Path, str]:
     for page in (WALKTHROUGH, USING):
         lines = page.read_text(encoding="utf-8").splitlines()
         blocks = find_blocks(lines)
-        epilogue = TREE_EPILOGUE if page == WALKTHROUGH else ""
-        outputs = run_script(make_script(lines, blocks, epilogue), page)
+        outputs = run_script(make_script(lines, blocks), page)
         if page == WALKTHROUGH:
             texts[TREE_PICTURE] = outputs.pop()
         texts[page] = "\n".join(fill_in(lines, blocks, outputs)) + "\n"

@@ -21,7 +21,8 @@ class Call:
     """Iterate to get the chunks of all requests in the order they come.
 
     At most ``max_open`` requests are handed to the engine at once, and one that finds its queue
-    full is tried again: a caller with ten thousand prompts blocks, it does not fail. Leaving the
+    full is tried again: a caller with ten thousand prompts blocks, it does not fail. A refusal
+    lowers ``max_open`` to what the engine took, an answer raises it by one again. Leaving the
     iteration early aborts what is open.
     """
 
@@ -31,7 +32,8 @@ class Call:
         self._client = client
         self._collector = GenerationCollector()
         self._pending = deque(generations)
-        self._max_open = max(1, max_open)
+        self._limit = self._max_open = max(1, max_open)
+        self._is_aborted = False
         # Holds what the open requests still say: max_open of them, each of bounded length.
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()  # ban-ok: bounded as said
 
@@ -45,12 +47,17 @@ class Call:
             self.abort()
 
     def abort(self) -> None:
-        """End what is open; safe to call at any time."""
-        self._pending.clear()
+        """End what is open; safe to call at any time and from any thread."""
+        self._is_aborted = True
+        self._abort_open()
+
+    def _abort_open(self) -> None:
         if self._collector.open:
             self._client.abort(list(self._collector.open))
 
     def _submit(self) -> None:
+        if self._is_aborted:
+            self._pending.clear()
         requests = []
         while self._pending and len(self._collector.open) < self._max_open:
             generation = self._pending.popleft()
@@ -58,6 +65,8 @@ class Call:
             requests.append(generation.request)
         if requests:
             self._client.submit(requests, self._inbox.put, self._refuse)
+            if self._is_aborted:  # meanwhile, and so perhaps before these were known
+                self._abort_open()
 
     def _next_chunks(self) -> list[GenerationChunk]:
         try:
@@ -65,6 +74,7 @@ class Call:
         except queue.Empty:
             return []
         if isinstance(message, OutputBatch):
+            self._max_open = min(self._limit, self._max_open + len(message.finished))
             return self._collector.absorb(message)
         request_id, error = message
         if request_id is None or not isinstance(error, CapacityError):

@@ -9,10 +9,13 @@ from typing import Any
 from sglite.errors import RequestError
 from sglite.request import LogprobParams, SamplingParams
 from sglite.validation import sampling_params_from_dict
+from sglite.validation.fields import boolean, number, string
 from sglite.validation.requests import RequestTraits
 
 Sampling = SamplingParams | Mapping[str, Any] | None
 """Sampling parameters as callers write them: the object, SGLang's names in a dict, or defaults."""
+
+MAX_SALT_CHARACTERS = 256
 
 KNOWN_OPTIONS = frozenset(
     {
@@ -45,22 +48,30 @@ def read_options(options: Mapping[str, Any]) -> tuple[LogprobParams | None, Requ
             f"unknown option {unknown[0]!r}; known are {', '.join(sorted(KNOWN_OPTIONS))}",
             param=unknown[0],
         )
-    timeout_s, salt = options.get("timeout_s"), options.get("cache_salt")
+    given = {name: value for name, value in options.items() if value is not None}
+    namespace, deadline_s = "", None
+    if "cache_salt" in given:
+        salt = string("cache_salt", given["cache_salt"], max_length=MAX_SALT_CHARACTERS)
+        namespace = f"salt {salt}"
+    if "timeout_s" in given:
+        deadline_s = time.monotonic() + number("timeout_s", given["timeout_s"], gt=0)
     traits = RequestTraits(
-        namespace="" if salt is None else f"salt {salt}",
-        priority=options.get("priority") or 0,
-        deadline_s=None if timeout_s is None else time.monotonic() + timeout_s,
-        pin_prefix=bool(options.get("pin_prefix")),
+        namespace=namespace,
+        priority=given.get("priority", 0),
+        deadline_s=deadline_s,
+        pin_prefix=boolean("pin_prefix", given.get("pin_prefix", False)),
     )
-    return _read_logprobs(options), traits
+    return _read_logprobs(given), traits
 
 
-def _read_logprobs(options: Mapping[str, Any]) -> LogprobParams | None:
-    start_len = options.get("logprob_start_len")
+def _read_logprobs(given: Mapping[str, Any]) -> LogprobParams | None:
+    """What to return; lengths and ids are checked against the prompt and the model later."""
+    start_len = given.get("logprob_start_len")
+    token_ids = given.get("token_ids_logprob", ())
     params = LogprobParams(
         start_len=None if start_len == -1 else start_len,
-        top_num=options.get("top_logprobs_num") or 0,
-        token_ids=tuple(options.get("token_ids_logprob") or ()),
+        top_num=given.get("top_logprobs_num", 0),
+        token_ids=tuple(token_ids) if isinstance(token_ids, list) else token_ids,
     )
-    is_wanted = options.get("return_logprob") or params != LogprobParams()
-    return params if is_wanted else None
+    is_wanted = boolean("return_logprob", given.get("return_logprob", False))
+    return params if is_wanted or params != LogprobParams() else None

@@ -13,8 +13,8 @@ import asyncio
 import dataclasses
 import itertools
 import threading
-from collections.abc import AsyncIterator, Generator
-from contextlib import closing
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from sglite.call import Call
@@ -153,17 +153,20 @@ class LLM:
         batch = [prompts] if is_single else list(prompts)
         opened = self._open_all(batch, sampling_params, **options)
         done: list[Generation] = []
-        async for chunk in self._async_chunks(opened):
-            if chunk.finished is not None:
-                done.append(chunk.finished)
+        async with aclosing(self._async_chunks(opened)) as chunks:
+            async for chunk in chunks:
+                if chunk.finished is not None:
+                    done.append(chunk.finished)
         return _arranged(done, is_single=is_single)
 
     async def async_stream(
         self, prompt: Prompt, sampling_params: Sampling = None, **options: Any
-    ) -> AsyncIterator[GenerationChunk]:
+    ) -> AsyncGenerator[GenerationChunk, None]:
         """:meth:`stream` for an event loop."""
-        async for chunk in self._async_chunks(self._open_all([prompt], sampling_params, **options)):
-            yield chunk
+        opened = self._open_all([prompt], sampling_params, **options)
+        async with aclosing(self._async_chunks(opened)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def score(self, prompt: str, continuations: list[str]) -> list[Score]:
         """How likely each continuation is after ``prompt``; the prompt is computed once."""
@@ -316,21 +319,26 @@ class LLM:
                     done.append(chunk.finished)
         return _arranged(done, is_single=is_single)
 
-    async def _async_chunks(self, opened: list[OpenGeneration]) -> AsyncIterator[GenerationChunk]:
+    async def _async_chunks(
+        self, opened: list[OpenGeneration]
+    ) -> AsyncGenerator[GenerationChunk, None]:
         """Chunks of a call that a thread of its own waits for."""
         loop = asyncio.get_running_loop()
         # Unlimited, since the engine must not block; the requests' lengths bound it.
         inbox: asyncio.Queue[AsyncItem] = asyncio.Queue()  # ban-ok: bounded as said
         call = self._call(opened)
 
+        def tell(item: AsyncItem) -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody listens any more
+                loop.call_soon_threadsafe(inbox.put_nowait, item)
+
         def pump() -> None:
-            last: BaseException | None = None
             try:
                 for chunk in call:
-                    loop.call_soon_threadsafe(inbox.put_nowait, chunk)
+                    tell(chunk)
+                tell(None)
             except Exception as error:  # noqa: BLE001  handed to the awaiting side
-                last = error
-            loop.call_soon_threadsafe(inbox.put_nowait, last)
+                tell(error)
 
         threading.Thread(target=pump, name="async-call", daemon=True).start()
         try:

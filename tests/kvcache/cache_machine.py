@@ -37,7 +37,8 @@ MAX_PAGES = 8  # of one sequence
 
 WEIGHTS = {
     "start": 8, "serve": 4, "chunk": 16, "extend": 4, "commit": 12, "insert": 5, "advance": 3,
-    "release": 5, "evict": 2, "grow": 1, "match": 2, "pin": 1, "unpin": 1, "flush": 0.3, "drop": 0.3,
+    "release": 5, "evict": 2, "grow": 1, "match": 2, "pin": 1, "unpin": 1, "flush": 0.3,
+    "drop": 0.3,
 }  # fmt: skip
 
 Content = tuple[int, tuple[int, ...]]
@@ -115,7 +116,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(namespace=namespaces, words=words, tail=tails, priority=st.integers(0, 2))
     def start(self, namespace, words, tail, priority):
-        """Match, acquire, and room for the whole prompt; without room it waits, as if never there."""
+        """Match, acquire, and room for the whole prompt; without room it is as if never there."""
         if len(self.live) == MAX_LIVE:
             self.leave(self.live[0], deferred=False)
         key_ids = self.key_of(words, tail)
@@ -169,7 +170,7 @@ class CacheMachine(RuleBasedStateMachine):
         sequence = self.commit_oldest()
         if inserts:
             self.insert_up_to(sequence, sequence.num_computed)
-            self.cache.advance(sequence.pages, sequence.num_computed, after_step=self.newest_open)
+            self.leave_behind(sequence)
 
     @precondition(lambda self: self.live)
     @rule(pick=picks, part=st.sampled_from([1, 1, 2, 3]))
@@ -181,7 +182,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def advance(self, pick):
         sequence = self.pick(pick)
-        self.cache.advance(sequence.pages, sequence.num_computed, after_step=self.newest_open)
+        self.leave_behind(sequence)
 
     @precondition(lambda self: self.live)
     @rule(pick=picks, deferred=st.booleans(), inserts=st.booleans())
@@ -328,9 +329,28 @@ class CacheMachine(RuleBasedStateMachine):
     def leave(self, sequence: Live, *, deferred: bool) -> None:
         self.settle(sequence)
         self.live.remove(sequence)
-        self.cache.release(sequence.pages, after_step=self.newest_open if deferred else None)
+        own, after_step = self.private_pages(sequence), self.newest_open if deferred else None
+        self.cache.release(sequence.pages, after_step=after_step)
+        self.check_given_up(own, after_step)
         self.may_lose |= self.max_entries is not None
         self.present = self.checked()
+
+    def leave_behind(self, sequence: Live) -> None:
+        """Let go of what the windows have left."""
+        own = self.private_pages(sequence)
+        self.cache.advance(sequence.pages, sequence.num_computed, after_step=self.newest_open)
+        kept = self.private_pages(sequence)
+        gone = [before - after for before, after in zip(own, kept, strict=True)]
+        self.check_given_up(gone, self.newest_open)
+
+    def private_pages(self, sequence: Live) -> list[set[int]]:
+        pages = sequence.pages
+        return [set(page_ids[pages.num_tree_pages :]) - {TOMBSTONE} for page_ids in pages.page_ids]
+
+    def check_given_up(self, pages: list[set[int]], after_step: int | None) -> None:
+        state = PageState.FREE if after_step is None else PageState.DEFERRED
+        for allocator, gone in zip(self.cache.allocators, pages, strict=True):
+            assert gone <= allocator.pages_in(state), f"given up, and not {state.name}"
 
     # -- after every rule --------------------------------------------------------------------------
 

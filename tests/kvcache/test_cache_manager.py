@@ -23,7 +23,7 @@ from tests.kvcache.building import (
 LONG = "aaaa bbbb cccc dddd eeee ffff gggg hhhh"
 
 
-# -- room --------------------------------------------------------------------------------------------
+# -- room ------------------------------------------------------------------------------------------
 
 
 def test_group_of_a_later_kind_is_refused():
@@ -83,7 +83,7 @@ def test_available_pages_are_those_free_or_unused():
     assert cache.num_available_pages() == 10
 
 
-# -- a sequence's life -------------------------------------------------------------------------------
+# -- a sequence's life -----------------------------------------------------------------------------
 
 
 def test_acquired_prefix_is_the_trees_and_counts_as_capacity():
@@ -161,7 +161,7 @@ def test_released_sequence_cannot_insert():
         cache.insert(pages, ids("aaaa"), 4, after_step=None)
 
 
-# -- windows -----------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 
 
 def test_window_gives_up_private_pages_that_it_has_left():
@@ -215,7 +215,7 @@ def test_cached_prefix_survives_while_only_its_window_is_in_use():
     check_cache(cache, [pages, other])
 
 
-# -- limits ------------------------------------------------------------------------------------------
+# -- limits ----------------------------------------------------------------------------------------
 
 
 def test_token_budget_is_never_exceeded():
@@ -286,7 +286,7 @@ def test_entry_of_holes_alone_does_not_stop_the_limit():
     assert num_cached(cache, "cccc dddd") == 8
 
 
-# -- pins and the whole cache --------------------------------------------------------------------------
+# -- pins and the whole cache ----------------------------------------------------------------------
 
 
 def test_pin_survives_eviction_and_flush():

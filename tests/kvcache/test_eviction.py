@@ -140,7 +140,7 @@ def test_namespace_is_dropped_but_for_what_is_in_use():
     check_cache(cache, [pages])
 
 
-# -- windows -----------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 
 
 def test_window_group_gives_up_unread_pages_under_a_lock():

@@ -31,7 +31,7 @@ def node_of(cache, text: str):
     return next(node for node in cache.tree.nodes() if node.key == ids(text))
 
 
-# -- matching ----------------------------------------------------------------------------------------
+# -- matching --------------------------------------------------------------------------------------
 
 
 def test_match_is_the_longest_cached_start_in_whole_pages():
@@ -109,7 +109,7 @@ def test_common_part_is_found_wherever_two_prompts_part(page_size):
         assert cache.match("", other, len(other)).num_tokens == expected
 
 
-# -- growth ------------------------------------------------------------------------------------------
+# -- growth ----------------------------------------------------------------------------------------
 
 
 def test_prompts_that_part_share_the_edge_up_to_there():
@@ -164,7 +164,7 @@ def test_shorter_insert_splits_what_is_there():
     check_cache(cache, [short, long])
 
 
-# -- locks -------------------------------------------------------------------------------------------
+# -- locks -----------------------------------------------------------------------------------------
 
 
 def test_split_keeps_the_locks_of_both_halves():
@@ -211,7 +211,7 @@ def test_unlock_too_many_is_noticed():
         cache.tree.unlock(node_of(cache, "aaaa"))
 
 
-# -- windows -----------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 
 
 def test_match_is_cut_back_to_where_the_window_is_present():
@@ -289,7 +289,7 @@ def test_split_parts_the_tombstones_too():
     check_cache(cache, [])
 
 
-# -- what eviction reads -----------------------------------------------------------------------------
+# -- what eviction reads ---------------------------------------------------------------------------
 
 
 def test_hit_counts_for_the_whole_path():

@@ -30,9 +30,7 @@ class Setup:
         self.prefixes = PrefixIndex(PAGE)
         self.estimate = NewTokenEstimate(conservativeness)
         stream = EventStream([self.events.append])
-        self.admission = Admission(
-            self.cache, self.queue, self.prefixes, self.estimate, stream
-        )
+        self.admission = Admission(self.cache, self.queue, self.prefixes, self.estimate, stream)
         self.running: list = []
 
     def add(self, text: str, order: int = 0, **fields: Any):

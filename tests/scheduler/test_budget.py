@@ -105,7 +105,7 @@ def test_step_without_a_time_teaches_nothing():
     assert budget.cost.num_samples == 0
 
 
-# -- how much requests will still generate ---------------------------------------------------------------
+# -- how much requests will still generate ---------------------------------------------------------
 
 
 def test_estimate_relaxes_to_its_floor():

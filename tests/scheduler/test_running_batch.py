@@ -150,7 +150,7 @@ def test_duplicates_are_counted(setup):
     assert setup.events == [Inserted("r0", 2, 0), Inserted("r1", 1, 2)]
 
 
-# -- what the next plan must say -------------------------------------------------------------------------
+# -- what the next plan must say -------------------------------------------------------------------
 
 
 def duplicate(setup) -> tuple:

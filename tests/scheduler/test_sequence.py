@@ -41,7 +41,7 @@ def test_request_is_not_changed_by_its_sequence():
     assert prompt == [1, 2, 3]
 
 
-# -- how far a prefix may reach ------------------------------------------------------------------------
+# -- how far a prefix may reach --------------------------------------------------------------------
 
 
 def test_match_leaves_one_token_to_compute():
@@ -72,7 +72,7 @@ def test_sequence_that_comes_back_computes_only_the_logprobs_still_missing():
     assert sequence.max_match_tokens == 8
 
 
-# -- page hashes ---------------------------------------------------------------------------------------
+# -- page hashes -----------------------------------------------------------------------------------
 
 
 def test_hashes_cover_whole_pages_and_all_that_is_before_them():
@@ -95,7 +95,7 @@ def test_hashes_grow_with_the_output():
     assert sequence.extend_page_hashes(4) is sequence.page_hashes
 
 
-# -- stops and the end ---------------------------------------------------------------------------------
+# -- stops and the end -----------------------------------------------------------------------------
 
 
 def test_stop_ids_are_the_models_and_the_requests():

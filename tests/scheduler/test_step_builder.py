@@ -126,7 +126,7 @@ def test_decodes_after_a_chunk_are_refused():
         add_decodes(step, [])
 
 
-# -- prompt log-probabilities --------------------------------------------------------------------------
+# -- prompt log-probabilities ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 8])
@@ -161,7 +161,7 @@ def test_output_tokens_are_not_scored_as_prompt():
     assert (span.start, span.end) == (1, 4)
 
 
-# -- rows ------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
 def test_row_setup_tells_what_the_executor_must_know():

@@ -130,7 +130,7 @@ def test_dfs_weight_takes_equal_branches_by_arrival():
     assert names(queue) == ["r3", "r4", "r0", "r1", "r2"]
 
 
-# -- the aging bound -----------------------------------------------------------------------------------
+# -- the aging bound -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -145,7 +145,7 @@ def test_aged_requests_come_first_by_arrival(policy):
     assert names(queue, now=15.0) == [f"r{i}" for i in range(6)]
 
 
-# -- coming and going ----------------------------------------------------------------------------------
+# -- coming and going ------------------------------------------------------------------------------
 
 
 def test_departed_are_forgotten_with_their_tokens():

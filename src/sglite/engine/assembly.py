@@ -16,6 +16,7 @@ from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
 from sglite.memory import MemoryPlan, plan_for_config
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
+from sglite.models.spec import DecoderSpec
 from sglite.observability.events import EventStream
 from sglite.scheduler.scheduler import Scheduler
 
@@ -49,6 +50,7 @@ def assemble_engine(
     config = dataclasses.replace(
         config, context_length=memory.context_length, max_total_tokens=memory.num_tokens
     )
+    config = _without_unsound_sharing(config, info.spec)
     model = load_model(
         info.directory,
         dtype=config.dtype,
@@ -70,6 +72,21 @@ def assemble_engine(
         },
     )
     return EngineParts(engine, config, model, memory)
+
+
+def _without_unsound_sharing(config: EngineConfig, spec: DecoderSpec) -> EngineConfig:
+    """``config`` with the prefix cache off where the keys of a prefix are not its own alone."""
+    rope, context_length = spec.rope, config.context_length or spec.context_length
+    is_sound = not rope.depends_on_length or context_length <= rope.original_context_length
+    if is_sound or config.disable_radix_cache:
+        return config
+    reason = (
+        f"with {rope.rope_type} rope scaling, keys beyond {rope.original_context_length} tokens "
+        "depend on the length of their sequence; a context_length up to that keeps the cache"
+    )
+    fields = {"disable_radix_cache": True, "reason": reason}
+    logger.info("option_settled", extra={"fields": fields})
+    return dataclasses.replace(config, disable_radix_cache=True)
 
 
 def build_engine(

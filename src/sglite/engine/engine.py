@@ -85,6 +85,8 @@ class Engine:
             result = self.processor.judge(plan, self.executor.collect(handle))
             self.scheduler.commit(plan, result, self.clock())
             self.counters.num_steps += 1
+            for request_id in self.processor.take_failed():
+                self.scheduler.fail(request_id, self.clock(), "the search for its stops failed")
         if self.check:
             check_scheduler(self.scheduler)
         elif not self.has_work:
@@ -118,7 +120,6 @@ class Engine:
         }
 
     def close(self) -> None:
-        """Finish what is in flight and stop the executor."""
-        while self._in_flight:
-            self.executor.collect(self._in_flight.popleft()[1])
+        """Forget what is in flight and stop the executor."""
+        self._in_flight.clear()
         self.executor.close()

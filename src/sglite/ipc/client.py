@@ -12,7 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Protocol, TypeVar
 
 from sglite.engine.engine import Engine
@@ -63,21 +63,19 @@ class InProcessClient:
 
     def abort(self, request_ids: list[str]) -> None:
         """See :class:`EngineClient`."""
-        if self._fault is None and not self._closing:
-            self._post(lambda: self._abort(request_ids))
+        with self._wake:
+            if not self._has_stopped:
+                self._inbox.append(lambda: self._abort(request_ids))
+                self._wake.notify()
 
     def call(self, function: Callable[[Engine], T]) -> T:
         """See :class:`EngineClient`. Raises what ``function`` raises, or EngineDeadError."""
         future: Future[T] = Future()
         self._post(lambda: self._settle(future, function))
-        while True:
-            try:
-                return future.result(timeout=1.0)
-            except TimeoutError:
-                if future.done():
-                    raise
-                if not self._thread.is_alive():
-                    raise self._dead() from self._fault
+        while not wait([future], timeout=1.0).done:
+            if not self._thread.is_alive() and not future.done():
+                raise self._dead() from self._fault
+        return future.result()
 
     def close(self) -> None:
         """See :class:`EngineClient`. Safe to call twice."""
@@ -178,6 +176,7 @@ class InProcessClient:
         self._callers.clear()
         for refuse in refusals:
             refuse(None, self._dead())
+        self._engine.close()
 
 
 def _split(

@@ -224,8 +224,7 @@ class CacheManager:
             self._events.emit(Flushed(freed))
         return freed
 
-    @property
-    def num_pinned_tokens(self) -> int:
+    def count_pinned_tokens(self) -> int:
         """Tokens of the pinned prefixes; what two of them share counts twice."""
         return sum(pages.capacity for pages in self._pins.values())
 

@@ -12,6 +12,9 @@ from sglite.request import Request
 from sglite.scheduler.sequence import Sequence
 from sglite.scheduler.waiting_queue import WaitingQueue
 
+MAX_ENDED = 64
+"""Ended requests that may lie among the deadlines, beside as many as live."""
+
 
 class Intake:
     """Turns requests into sequences, and remembers what ends them from outside."""
@@ -40,6 +43,7 @@ class Intake:
         self._num_arrived += 1
         self._adapt_max_new_tokens(sequence, num_live + 1)
         self._choose_sharing(sequence)
+        self._drop_ended(num_live)
         self._set_deadline(sequence, now)
         return sequence
 
@@ -104,3 +108,9 @@ class Intake:
             deadline = now + self._options.request_timeout_s
         if deadline is not None:
             heapq.heappush(self._deadlines, (deadline, sequence.arrival_order, sequence))
+
+    def _drop_ended(self, num_live: int) -> None:
+        """Keep no ended request, and its tokens, until a deadline that is hours away."""
+        if len(self._deadlines) > 2 * num_live + MAX_ENDED:
+            self._deadlines = [entry for entry in self._deadlines if not entry[2].finished]
+            heapq.heapify(self._deadlines)

@@ -241,9 +241,9 @@ class Scheduler:
     def _end_for_room(self, sequence: Sequence, now: float) -> None:
         """End a request that is alone and yet has no room, rather than try it for ever."""
         message = (
-            f"the KV pool of {self.cache.num_total_tokens} tokens, {self.cache.num_pinned_tokens} "
-            f"of them pinned, has no room to go on from the {sequence.num_tokens} tokens of this "
-            "request; unpin prefixes or raise max_total_tokens"
+            f"the KV pool of {self.cache.num_total_tokens} tokens, "
+            f"{self.cache.count_pinned_tokens()} of them pinned, has no room beyond the "
+            f"{sequence.num_tokens} of this request; unpin prefixes or raise max_total_tokens"
         )
         reason = FinishReason.LENGTH if sequence.num_output_tokens else FinishReason.ERROR
         self._end(sequence.request_id, reason, now, message)
