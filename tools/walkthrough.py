@@ -2,8 +2,8 @@
 
 A page's ```python blocks run in order in one fresh interpreter; a ```text block that follows one
 directly is what it printed. A ```console block starts with ``$ sglite ...`` and holds what that
-command printed. What differs between machines becomes "…". So the pages show what the code does, and a test that runs
-this again notices when they no longer do.
+command printed. What differs between machines becomes "…". So the pages show what the code does,
+and a test that runs this again notices when they no longer do.
 
     python -m tools.walkthrough            rewrite the pages and the picture in place
 """
@@ -25,8 +25,10 @@ MARK = "\x1e"
 MACHINE = re.compile(r'(?P<name>"e2e_latency": )[0-9.e-]+|^(?P<row>available +).*', re.MULTILINE)
 
 PRELUDE = f"""\
-import contextlib, shlex, sys, warnings
+import contextlib, os, shlex, sys, warnings
 warnings.simplefilter("error")
+for _name in [name for name in os.environ if name.startswith("SGLITE_")]:
+    del os.environ[_name]  # options of whoever runs this
 sys.path[:0] = [{str(ROOT / "src")!r}, {str(ROOT)!r}]
 
 def _sglite(line):

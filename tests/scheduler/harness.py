@@ -177,11 +177,22 @@ class SchedulerDriver:
             self.finishes[finish.request_id] = finish
 
 
-def prompt_with_output(num_tokens: int, *, ends: bool) -> list[int]:
-    """A prompt of two tokens whose output ends with EOS at exactly ``num_tokens``, or has none."""
-    for first in range(1, 90):
-        for second in range(1, 90):
+def prompts_with_output(num_tokens: int, *, ends: bool, count: int) -> list[list[int]]:
+    """Prompts of two tokens whose output has EOS exactly as its ``num_tokens``-th, or not at all.
+
+    No two of them begin with the same token.
+    """
+    found = []
+    for first in range(1, 97):
+        for second in range(1, 97):
             output = expected_output([first, second], num_tokens)
             if len(output) == num_tokens and (output[-1] == EOS) == ends:
-                return [first, second]
-    raise AssertionError("no such prompt")
+                found.append([first, second])
+                break
+    assert len(found) >= count, f"only {len(found)} such prompts"
+    return found[:count]
+
+
+def prompt_with_output(num_tokens: int, *, ends: bool) -> list[int]:
+    """The first of :func:`prompts_with_output`."""
+    return prompts_with_output(num_tokens, ends=ends, count=1)[0]

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from sglite.engine.engine import Engine
+from sglite.engine.threaded_executor import ThreadedExecutor
+from sglite.request import FinishReason, SamplingParams
+from sglite.scheduler.plan import StopMatch
+from tests.fakes import expected_output
+from tests.scheduler.harness import SchedulerDriver, prompt_with_output, prompts_with_output
+
+PROMPTS = prompts_with_output(12, ends=False, count=6)
+
+
+def positions(calls: list[tuple[str, int]], name: str) -> dict[int, int]:
+    return {step: index for index, (called, step) in enumerate(calls) if called == name}
+
+
+def test_one_step_in_flight_is_collected_before_the_next_is_launched() -> None:
+    driver = SchedulerDriver.make(max_in_flight=1)
+    driver.add("r", PROMPTS[0], 4)
+    driver.run()
+    names = [name for name, _ in driver.executor.calls]
+    assert names == ["launch", "sample", "collect"] * 4
+
+
+@pytest.mark.parametrize("max_in_flight", [2, 3])
+def test_steps_in_flight_are_launched_before_the_earlier_are_collected(max_in_flight: int) -> None:
+    driver = SchedulerDriver.make(max_in_flight=max_in_flight)
+    driver.add("r", PROMPTS[0], 12)
+    driver.run()
+    launched = positions(driver.executor.calls, "launch")
+    collected = positions(driver.executor.calls, "collect")
+    assert list(collected) == sorted(collected), "steps are collected in order"
+    overlapping = 12 - max_in_flight + 1
+    for step in range(1, overlapping + 1):
+        assert launched[step + max_in_flight - 1] < collected[step]
+        assert collected[step] < launched.get(step + max_in_flight, 1 << 30)
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 2, 3])
+def test_tokens_do_not_depend_on_the_steps_in_flight(max_in_flight: int) -> None:
+    driver = SchedulerDriver.make(max_in_flight=max_in_flight)
+    driver.engine.executor = ThreadedExecutor(driver.executor)  # type: ignore[arg-type]
+    for number, prompt in enumerate(PROMPTS):
+        driver.add(f"r{number}", prompt, 12)
+        driver.turn()
+    while driver.engine.has_work:  # pages are checked elsewhere: here another thread changes them
+        driver._take(driver.engine.step())
+    for name in driver.prompts:
+        driver.check_output(name)
+    driver.engine.close()
+    assert driver.executor.is_closed
+    assert "executor" not in " ".join(thread.name for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("method", ["launch", "sample", "collect"])
+@pytest.mark.parametrize("is_threaded", [False, True])
+def test_a_fault_of_the_executor_surfaces(
+    monkeypatch: pytest.MonkeyPatch, method: str, is_threaded: bool
+) -> None:
+    driver = SchedulerDriver.make(max_in_flight=2)
+
+    def fault(*_: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(driver.executor, method, fault)
+    if is_threaded:
+        driver.engine.executor = ThreadedExecutor(driver.executor)  # type: ignore[arg-type]
+    driver.add("r", PROMPTS[0], 4)
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        driver.engine.step()
+    driver.engine.close()
+    assert driver.executor.is_closed
+
+
+def test_counters_and_stats_say_what_happened() -> None:
+    driver = SchedulerDriver.make(max_running_requests=2, page_size=1)
+    for number in range(3):
+        driver.add(f"r{number}", PROMPTS[number], 12)
+    driver.turn(2)
+    stats = driver.engine.stats()
+    assert (stats["num_running_requests"], stats["num_waiting_requests"]) == (2, 1)
+    assert (stats["num_output_tokens"], stats["num_finished_requests"]) == (4, 0)
+    driver.scheduler.retract("r1")
+    driver.run()
+    driver.add("again", PROMPTS[0], 1)
+    driver.run()
+    stats = driver.engine.stats()
+    assert stats["num_finished_requests"] == 4
+    assert stats["num_prompt_tokens"] == 8
+    assert stats["num_output_tokens"] == 37
+    assert stats["num_retractions"] == 1
+    assert stats["num_cached_tokens"] == driver.finishes["again"].num_cached_tokens == 1
+    assert stats["num_steps"] == len(driver.executor.plans)
+    assert stats["cache_num_free_tokens"] + stats["cache_num_cached_tokens"] == 256
+
+
+def test_the_cache_is_flushed_when_idle_and_only_then() -> None:
+    driver = SchedulerDriver.make(page_size=1)
+    driver.add("r", PROMPTS[0], 4)
+    driver.turn()
+    assert not driver.engine.try_flush_cache()
+    driver.run()
+    assert driver.engine.stats()["cache_num_cached_tokens"] > 0
+    assert driver.engine.try_flush_cache()
+    assert driver.engine.stats()["cache_num_cached_tokens"] == 0
+
+
+def test_a_leaked_page_is_reported_when_idle(caplog: pytest.LogCaptureFixture) -> None:
+    driver = SchedulerDriver.make()
+    driver.engine.check = False
+    driver.add("r", PROMPTS[0], 2)
+    with caplog.at_level(logging.ERROR, logger="sglite"):
+        driver.run()
+        assert not caplog.records
+        driver.scheduler.cache.allocators[0].try_allocate(3)
+        driver.add("s", PROMPTS[1], 2)
+        driver.run()
+    assert [record.message for record in caplog.records] == ["kv_pages_leaked"]
+    assert caplog.records[0].fields["pages"] == 3  # type: ignore[attr-defined]
+
+
+def test_invariants_are_checked_after_every_step_if_asked_for() -> None:
+    driver = SchedulerDriver.make()
+    driver.add("r", PROMPTS[0], 8)
+    driver.turn()
+    driver.scheduler.cache.allocators[0].try_allocate(1)
+    with pytest.raises(AssertionError, match="leaked"):
+        driver.turn()
+
+
+class BrokenChecker:
+    """Fails at the third token, or while it is told what was there before."""
+
+    def __init__(self) -> None:
+        self.num_tokens = 0
+
+    def push(self, token_id: int) -> StopMatch | None:
+        self.num_tokens += 1
+        if self.num_tokens == 3:
+            raise ValueError("catastrophic pattern")
+        return None
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 2])
+def test_a_stop_check_that_fails_ends_its_request_alone(max_in_flight: int) -> None:
+    driver = SchedulerDriver.make(
+        max_in_flight=max_in_flight,
+        make_checker=lambda sampling: BrokenChecker() if sampling.stop else None,
+    )
+    driver.add("other", PROMPTS[0], 12)
+    driver.add("r", PROMPTS[1], 12, sampling=SamplingParams(stop=("x",)))
+    driver.run()
+    finish = driver.finishes["r"]
+    assert finish.reason is FinishReason.ERROR
+    assert finish.message == "the search for its stops failed"
+    assert driver.outputs["r"] == expected_output(PROMPTS[1], 3)
+    driver.check_output("other")
+    driver.check_all_free()
+
+
+def test_an_idle_engine_has_nothing_to_tell() -> None:
+    engine: Engine = SchedulerDriver.make().engine
+    assert not engine.has_work
+    assert not engine.step()
+    assert not engine.abort("nobody")
+    assert engine.counters.num_steps == 0
+
+
+def test_times_come_from_the_clock() -> None:
+    driver = SchedulerDriver.make(max_running_requests=1)
+    driver.now = 1.0
+    driver.add("first", prompt_with_output(3, ends=False), 3)
+    driver.add("second", PROMPTS[0], 2)
+    for now in (2.0, 3.0, 5.0, 8.0, 13.0):
+        driver.now = now
+        driver.turn()
+    timings = driver.finishes["second"].timings
+    assert timings.arrival_s == 1.0
+    assert timings.admitted_s == timings.first_token_s == 8.0
+    assert timings.finished_s == 13.0
