@@ -43,6 +43,12 @@ def to_sampling_params(chosen: Sampling, defaults: SamplingParams | None) -> Sam
 def read_options(options: Mapping[str, Any]) -> tuple[LogprobParams | None, RequestTraits]:
     """The keyword options of ``LLM.generate``. Raises RequestError for an unknown one."""
     unknown = sorted(set(options) - KNOWN_OPTIONS)
+    if unknown and unknown[0] in SamplingParams.__dataclass_fields__:
+        example = f"{{{unknown[0]!r}: {options[unknown[0]]!r}}}"
+        raise RequestError(
+            f"{unknown[0]} is a sampling parameter: give it in sampling_params, such as {example}",
+            param=unknown[0],
+        )
     if unknown:
         raise RequestError(
             f"unknown option {unknown[0]!r}; known are {', '.join(sorted(KNOWN_OPTIONS))}",

@@ -13,6 +13,7 @@ import asyncio
 import dataclasses
 import itertools
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,9 @@ class LLM:
             options["model_path"] = model
         started = start_engine(EngineConfig.from_kwargs(**options))
         self._client = started.client
+        # Runs once: on close(), when the object is dropped, or when the interpreter ends; an
+        # engine thread that is killed inside torch would take the process down with it.
+        self._finalizer = weakref.finalize(self, started.client.close)
         self._ids = itertools.count()
         self._limits: RequestLimits = started.limits
         self.config: EngineConfig = started.config
@@ -107,6 +111,12 @@ class LLM:
         Where ``sampling_params`` is None, or a dict leaves something out, the model's
         generation_config decides. The rest is as in :meth:`generate`.
         """
+        if not isinstance(messages, list):
+            raise RequestError(
+                'messages must be a list such as [{"role": "user", "content": "Hi"}], got '
+                f"{type(messages).__name__}",
+                param="messages",
+            )
         is_single = bool(messages) and isinstance(messages[0], dict)
         batch = [messages] if is_single else list(messages)
         template: dict[str, Any] = {
@@ -218,7 +228,7 @@ class LLM:
 
     def close(self) -> None:
         """Abort what runs and stop the engine; safe to call twice."""
-        self._client.close()
+        self._finalizer()
 
     def __enter__(self) -> LLM:
         return self
@@ -351,8 +361,16 @@ class LLM:
 
 
 def _is_single(prompts: Any) -> bool:
-    is_ids = isinstance(prompts, list) and bool(prompts) and isinstance(prompts[0], int)
-    return isinstance(prompts, str) or is_ids
+    """True for text or token ids, False for a list of those. Raises RequestError for the rest."""
+    if not isinstance(prompts, str | list):
+        raise RequestError(
+            "prompts must be text, a list of token ids, or a list of either, got "
+            f"{type(prompts).__name__}",
+            param="prompt",
+        )
+    """True for text, token ids, and whatever is no list and so will be refused as a prompt."""
+    is_list = isinstance(prompts, (list, tuple))
+    return not is_list or (bool(prompts) and isinstance(prompts[0], int))
 
 
 def _arranged(done: list[Generation], *, is_single: bool) -> Generation | list[Generation]:

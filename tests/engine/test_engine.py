@@ -47,8 +47,8 @@ def test_tokens_do_not_depend_on_the_steps_in_flight(max_in_flight: int) -> None
     driver.engine.executor = ThreadedExecutor(driver.executor)  # type: ignore[arg-type]
     for number, prompt in enumerate(PROMPTS):
         driver.add(f"r{number}", prompt, 12)
-        driver.turn()
-    while driver.engine.has_work:  # pages are checked elsewhere: here another thread changes them
+        driver._take(driver.engine.step())
+    while driver.engine.has_work:  # not turn(): it looks at what another thread changes here
         driver._take(driver.engine.step())
     for name in driver.prompts:
         driver.check_output(name)
@@ -169,6 +169,18 @@ def test_an_idle_engine_has_nothing_to_tell() -> None:
     assert not engine.step()
     assert not engine.abort("nobody")
     assert engine.counters.num_steps == 0
+
+
+def test_the_end_of_the_last_request_is_still_to_be_told() -> None:
+    driver = SchedulerDriver.make()
+    driver.add("r", PROMPTS[0], 4)
+    driver.turn()
+    assert driver.engine.abort("r")
+    assert driver.engine.has_work
+    assert driver.engine.try_flush_cache()  # nothing runs, though
+    driver.turn()
+    assert driver.finishes["r"].reason is FinishReason.ABORT
+    assert not driver.engine.has_work
 
 
 def test_times_come_from_the_clock() -> None:

@@ -101,9 +101,7 @@ def test_max_new_tokens_shrinks_over_the_threshold_but_not_to_nothing(
         adaptive_max_inflight_threshold=4,
         adaptive_max_new_tokens_factor=factor,
     )
-    sequence = intake.accept(
-        request(max_new_tokens=asked), 0.0, num_free_rows=1, num_live=num_live
-    )
+    sequence = intake.accept(request(max_new_tokens=asked), 0.0, num_free_rows=1, num_live=num_live)
     assert sequence.max_total - sequence.num_prompt_tokens == given
 
 

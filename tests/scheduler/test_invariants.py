@@ -68,11 +68,13 @@ DAMAGES = [
     (forget_running, "a running request has no row"),
     (wrong_state, "a running request has no row"),
     (swap_order, "not in order of arrival"),
-    (count_too_far, ""),
+    (count_too_far, "computed 8, scheduled 3 of 4"),
 ]
 
 
-@pytest.mark.parametrize(("damage", "message"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES])
+@pytest.mark.parametrize(
+    ("damage", "message"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES]
+)
 def test_damage_is_noticed(
     scheduler: Scheduler, damage: Callable[[Scheduler], None], message: str
 ) -> None:

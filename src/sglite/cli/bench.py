@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         close = nearest(name, benchmarks())
         hint = f"; the nearest one is {close}" if close else ""
         raise ConfigError(f"{arguments.name} is not a benchmark{hint}")
-    return (main(arguments.rest) if arguments.rest else main()) or 0
+    return main(arguments.rest) or 0
 
 
 def _find_main(name: str) -> Callable[..., int | None] | None:

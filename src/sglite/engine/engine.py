@@ -87,12 +87,12 @@ class Engine:
             self.counters.num_steps += 1
             for request_id in self.processor.take_failed():
                 self.scheduler.fail(request_id, self.clock(), "the search for its stops failed")
+        outputs = self.scheduler.take_outputs()
+        self.counters.add(outputs)
         if self.check:
             check_scheduler(self.scheduler)
         elif not self.has_work:
             self._check_idle()
-        outputs = self.scheduler.take_outputs()
-        self.counters.add(outputs)
         return outputs
 
     def _check_idle(self) -> None:
@@ -103,8 +103,8 @@ class Engine:
                 logger.error("kv_pages_leaked", extra={"fields": fields})
 
     def try_flush_cache(self) -> bool:
-        """Forget every prefix that is not pinned; False, and nothing done, while work is left."""
-        if self.has_work:
+        """Forget every prefix that is not pinned; False, and nothing done, while requests live."""
+        if self.scheduler.live or self.scheduler.num_open_steps:
             return False
         self.scheduler.cache.flush()
         return True

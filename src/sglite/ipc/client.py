@@ -112,7 +112,8 @@ class InProcessClient:
                     self._dispatch(self._engine.step())
             self._stop()
         except BaseException as fault:
-            logger.critical("engine_failed", exc_info=fault)
+            if threading.main_thread().is_alive():  # else the interpreter ends: nobody is left
+                logger.critical("engine_failed", exc_info=fault)
             self._fail(fault)
 
     def _wait_for_work(self) -> bool:

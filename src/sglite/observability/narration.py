@@ -1,6 +1,6 @@
 """Tells what scheduler and cache do, step by step: what ``--log-level debug`` prints.
 
-step 3 · r0: 16 tokens from position 16, then sample · r1: decode at 42
+step 3: r1 decodes at 42 · r0 prefills 16..32, then samples (2 wait, room for 64 prompt tokens)
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import Protocol
 from sglite.observability import events as ev
 
 logger = logging.getLogger(__name__)
+
+UNLIMITED = 1 << 30
+"""A chunk budget from which on nobody counts."""
 
 
 class Pieces(Protocol):
@@ -51,11 +54,11 @@ class Narrator:
                 return f"{event.request_id} waits: {event.reason}"
             case ev.Inserted():
                 return (
-                    f"{event.request_id}: {event.num_pages} pages enter the prefix cache, "
+                    f"{event.request_id}: {_pages(event.num_pages)} new in the prefix cache, "
                     f"{event.num_duplicates} were there already"
                 )
             case ev.Evicted():
-                return f"cache: {event.num_pages} pages evicted ({event.reason})"
+                return f"cache: {_pages(event.num_pages)} evicted ({event.reason})"
             case ev.Retracted():
                 return (
                     f"{event.request_id} goes back to the queue with {event.num_tokens} tokens: "
@@ -67,23 +70,32 @@ class Narrator:
                     f"tokens, {event.num_cached_tokens} cached, {event.num_output_tokens} new"
                 )
             case ev.Flushed():
-                return f"cache: flushed, {event.num_pages} pages"
+                return f"cache: flushed, {_pages(event.num_pages)}"
         return self._step_sentence(event)
 
     def _step_sentence(self, event: ev.Event) -> str:
         match event:
             case ev.Stepped():
                 runs = " · ".join(_run(*run) for run in event.runs)
-                return f"step {event.step_id}: {runs} ({event.num_waiting} wait)"
+                room = "any number of" if event.chunk_budget >= UNLIMITED else event.chunk_budget
+                return (
+                    f"step {event.step_id}: {runs} ({event.num_waiting} wait, room for {room} "
+                    "prompt tokens)"
+                )
             case ev.Committed():
                 tokens = " ".join(f"{name}→{self._token(token)}" for name, token in event.tokens)
-                return f"step {event.step_id} took {event.elapsed_s * 1000:.1f} ms: {tokens}"
+                took = f"step {event.step_id} took {event.elapsed_s * 1000:.1f} ms"
+                return f"{took}: {tokens}" if tokens else took
         return ""
 
     def _token(self, token_id: int) -> str:
         if self._tokenizer is None:
             return str(token_id)
         return f"{token_id}{self._tokenizer.piece(token_id)!r}"
+
+
+def _pages(count: int) -> str:
+    return "1 page" if count == 1 else f"{count} pages"
 
 
 def _run(request_id: str, start: int, length: int, samples: bool) -> str:

@@ -26,6 +26,9 @@ def check_scheduler(scheduler: Scheduler) -> None:
     orders = [s.arrival_order for s in batch.running]
     assert orders == sorted(orders), "the batch is not in order of arrival"
     for sequence in batch.running:
-        assert sequence.num_computed <= sequence.num_scheduled <= sequence.num_bound
+        assert sequence.num_computed <= sequence.num_scheduled <= sequence.num_bound, (
+            f"{sequence.request_id}: computed {sequence.num_computed}, scheduled "
+            f"{sequence.num_scheduled} of {sequence.num_bound}"
+        )
     if not scheduler.has_work:
         assert scheduler.prefixes.is_empty, "the prefix index remembers ended requests"

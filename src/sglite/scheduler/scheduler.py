@@ -114,8 +114,8 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        """True while a request lives, or a step or its pages wait for a commit."""
-        return bool(self.live or self._open or self.batch.draining)
+        """True while a request lives, a step or its pages wait for a commit, or there is news."""
+        return bool(self.live or self._open or self.batch.draining or self._outputs)
 
     @property
     def num_open_steps(self) -> int:

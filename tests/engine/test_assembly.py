@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sglite.config import EngineConfig
+from sglite.engine.assembly import EngineParts, assemble_engine
+from sglite.engine.threaded_executor import ThreadedExecutor
+from sglite.engine.torch_executor import TorchExecutor
+from sglite.errors import ConfigError
+from sglite.make_model import make_model
+from sglite.models.loader import read_model_info
+from sglite.observability.events import EventStream
+from sglite.request import Request, SamplingParams
+from tests.cli.real_model import SIZES
+
+TINY = {**SIZES, "max_position_embeddings": 64}
+
+
+def assemble(directory: Path, **options: Any) -> EngineParts:
+    defaults = {"device": "cpu", "max_total_tokens": 2048, "load_format": "dummy"}
+    return assemble_engine(
+        EngineConfig(**{**defaults, **options}),
+        read_model_info(directory),
+        make_checker=lambda _: None,
+        events=EventStream(),
+        show_progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("tiny"), dtype="float32", **TINY)
+
+
+@pytest.fixture(scope="module")
+def dynamic_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("dynamic")
+    return make_model(directory, dtype="float32", rope_scaling="dynamic", **TINY)
+
+
+def generate(parts: EngineParts, request_id: str, prompt: list[int]) -> int:
+    """Run one request; returns its cached tokens."""
+    sampling = SamplingParams(temperature=0.0)
+    request = Request(
+        request_id=request_id, prompt_token_ids=prompt, sampling=sampling, max_new_tokens=2
+    )
+    parts.engine.add(request)
+    finished = []
+    while parts.engine.has_work:
+        finished += parts.engine.step().finished
+    return finished[0].num_cached_tokens
+
+
+def test_nothing_is_left_open_in_the_config(model_dir: Path) -> None:
+    parts = assemble(model_dir)
+    assert parts.config.context_length == 64
+    assert parts.config.max_total_tokens == parts.memory.num_tokens == 2048
+    cache = parts.engine.scheduler.cache
+    assert cache.num_total_tokens == 2048
+    assert generate(parts, "r", [1, 2, 3]) == 0
+
+
+def test_a_context_beyond_the_model_is_refused_before_weights_are_read(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sglite.engine.assembly.load_model", None)
+    with pytest.raises(ConfigError, match=r"context_length is 65; .* made for 64"):
+        assemble(model_dir, context_length=65)
+
+
+@pytest.mark.parametrize(
+    ("max_in_flight", "kind"), [(1, TorchExecutor), (2, ThreadedExecutor), (3, ThreadedExecutor)]
+)
+def test_overlap_needs_a_thread(model_dir: Path, max_in_flight: int, kind: type) -> None:
+    parts = assemble(model_dir, max_in_flight=max_in_flight)
+    assert isinstance(parts.engine.executor, kind)
+    assert parts.engine.max_in_flight == max_in_flight
+    parts.engine.close()
+
+
+def test_every_kv_group_gets_a_pool(tmp_path: Path) -> None:
+    windowed = {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}
+    directory = make_model(tmp_path, dtype="float32", **TINY, **windowed)
+    cache = assemble(directory).engine.scheduler.cache
+    assert [group.kind for group in cache.groups] == ["paged_full", "paged_window"]
+    assert [allocator.num_pages for allocator in cache.allocators] == [128, 128]
+
+
+def test_readiness_is_told_with_its_figures(
+    model_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="sglite"):
+        assemble(model_dir)
+    (record,) = [record for record in caplog.records if record.message == "engine_ready"]
+    fields = record.fields  # type: ignore[attr-defined]
+    assert fields["architecture"] == "Qwen3ForCausalLM"
+    assert (fields["dtype"], fields["kv_tokens"]) == ("float32", 2048)
+    assert fields["weights_bytes"] > 0
+
+
+def settled(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    return [
+        record.fields["reason"]  # type: ignore[attr-defined]
+        for record in caplog.records
+        if record.message == "option_settled"
+    ]
+
+
+def test_keys_that_depend_on_the_length_are_not_shared(
+    dynamic_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="sglite"):
+        parts = assemble(dynamic_dir)
+    assert parts.config.disable_radix_cache
+    (reason,) = settled(caplog)
+    assert "dynamic rope scaling" in reason and "64 tokens" in reason
+    assert [generate(parts, name, list(range(1, 50))) for name in "ab"] == [0, 0]
+
+
+def test_up_to_the_trained_length_they_are(
+    dynamic_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="sglite"):
+        parts = assemble(dynamic_dir, context_length=64)
+    assert not parts.config.disable_radix_cache
+    assert settled(caplog) == []
+    assert [generate(parts, name, list(range(1, 50))) for name in "ab"] == [0, 48]
+
+
+def test_nothing_is_settled_where_the_cache_is_off_anyway(
+    dynamic_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="sglite"):
+        assert assemble(dynamic_dir, disable_radix_cache=True).config.disable_radix_cache
+    assert settled(caplog) == []
