@@ -228,7 +228,7 @@ def test_an_abort_that_comes_before_the_submission_is_not_lost() -> None:
     client.before_submit = abort_first
     with closing(iter(call)) as chunks:
         next(chunks)
-    assert order[:3] == ["abort", "submit", "abort"]
+        assert order == ["abort", "submit", "abort"]
 
 
 # -- with an engine --------------------------------------------------------------------------------

@@ -137,3 +137,11 @@ def test_module_without_source_has_no_help():
 def test_nearest_is_none_where_nothing_is_near():
     assert nearest("page_sise", ["page_size", "seed"]) == "page_size"
     assert nearest("zzzzqqq", ["page_size", "seed"]) is None
+    assert nearest("--frobnicate", ["--page-size", "--prompt"]) is None
+
+
+def test_nearest_is_the_one_that_goes_on_from_here():
+    flags = ["--temperature", "--top-p", "--top-k", "--max-new-tokens"]
+    assert nearest("--temp", flags) == "--temperature"
+    assert nearest("--top", flags) in ("--top-p", "--top-k")
+    assert nearest("--", flags) is None

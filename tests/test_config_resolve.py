@@ -25,11 +25,20 @@ def test_values_given_are_kept():
 
 
 def test_every_choice_is_logged_with_its_reason(caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         resolve(EngineConfig(), HardwareFacts())
     fields = [record.fields for record in caplog.records if record.message == "option_settled"]
     assert [next(iter(each)) for each in fields] == ["device", "mem_fraction_static"]
     assert all(each["reason"] for each in fields)
+
+
+def test_only_a_choice_that_may_surprise_is_told_above_debug(caplog):
+    with caplog.at_level(logging.INFO):
+        resolve(EngineConfig(), HardwareFacts())
+        assert caplog.records == []
+        resolve(EngineConfig(), HardwareFacts(has_mps=True))
+    (record,) = caplog.records
+    assert record.fields["device"] == "cpu"
 
 
 def test_device_that_is_not_there_is_refused():

@@ -46,8 +46,41 @@ def test_equivalents_reach_their_option():
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quantization", None),
+        ("dp_size", 1),
+        ("dp_size", "1"),
+        ("trust_remote_code", None),
+        ("trust_remote_code", "false"),
+        ("enable_metrics", False),
+        ("kv_cache_dtype", "auto"),
+    ],
+)
+def test_what_asks_for_nothing_passes(name, value):
+    assert translate(name, value, label=name) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tp_size": 2}, "^tp_size: more than one device is not supported yet$"),
+        ({"tp": 8}, "^tp: more than one device is not supported yet$"),
+        ({"device": "cuda"}, "^device: CUDA is not supported yet; give auto, cpu or mps$"),
+        ({"device": "cuda:1"}, "CUDA is not supported yet"),
+        ({"device": "tpu"}, "'tpu' is not allowed; give one of auto"),
+        ({"tp_size": 0}, "0 is not allowed"),
+    ],
+)
+def test_what_sglang_can_and_sglite_cannot_yet_is_told_as_that(options, message):
+    with pytest.raises(ConfigError, match=message):
+        EngineConfig.from_kwargs(**options)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("dp_size", 2, "--x is not supported yet: there is one engine"),
         ("quantization", "awq", "--x is not supported yet"),
         ("trust_remote_code", True, "--x is not supported: sglite runs no code"),
         ("model_mode", "flashinfer", "--x: 'flashinfer' is not supported; give one of no-cache"),

@@ -50,11 +50,30 @@ def test_bad_variable_is_refused_by_its_name():
         read_environment(EngineConfig, {"SGLITE_PAGE_SIZE": "big"})
 
 
-def test_unknown_variable_is_a_warning_with_the_nearest(caplog):
-    with caplog.at_level(logging.WARNING):
-        assert read_environment(EngineConfig, {"SGLITE_PAGESIZE": "4"}) == {}
-    (record,) = caplog.records
-    assert record.fields == {"variable": "SGLITE_PAGESIZE", "nearest": "SGLITE_PAGE_SIZE"}
+def test_unknown_variable_is_refused_with_the_nearest():
+    message = "^SGLITE_PAGESIZE is not an option; the nearest one is SGLITE_PAGE_SIZE$"
+    with pytest.raises(ConfigError, match=message):
+        read_environment(EngineConfig, {"SGLITE_PAGESIZE": "4"})
+    with pytest.raises(ConfigError, match="^SGLITE_QQQQ is not an option; see docs"):
+        read_environment(EngineConfig, {"SGLITE_QQQQ": "4"})
+
+
+def test_variable_may_have_any_name_that_a_keyword_has():
+    assert read_environment(EngineConfig, {"SGLITE_MODEL": "m"}) == {"model_path": "m"}
+    assert read_environment(EngineConfig, {"SGLITE_DUMMY_WEIGHT": "1"}) == {"load_format": "dummy"}
+    assert read_environment(EngineConfig, {"SGLITE_DP_SIZE": "1"}) == {}
+    with pytest.raises(ConfigError, match="^SGLITE_PORT is not supported yet"):
+        read_environment(EngineConfig, {"SGLITE_PORT": "1"})
+    with pytest.raises(ConfigError, match="SGLITE_MODEL_PATH: model_path is given twice"):
+        read_environment(EngineConfig, {"SGLITE_MODEL": "m", "SGLITE_MODEL_PATH": "n"})
+
+
+def test_environment_names_a_file_and_yields_to_one_that_is_given(tmp_path):
+    named = {"SGLITE_CONFIG": str(write(tmp_path, "a.json", '{"page_size": 4}'))}
+    given = write(tmp_path, "b.json", '{"page_size": 8}')
+    assert load_values(EngineConfig, {}, environ=named) == {"page_size": 4}
+    assert load_values(EngineConfig, {}, config_file=given, environ=named) == {"page_size": 8}
+    assert load_values(EngineConfig, {}, environ={"SGLITE_CONFIG": ""}) == {}
 
 
 @pytest.mark.parametrize(

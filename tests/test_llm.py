@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -332,6 +333,8 @@ def test_a_last_message_can_be_continued(embedded: LLM) -> None:
 def test_a_bad_conversation_is_refused(embedded: LLM) -> None:
     with pytest.raises(RequestError):
         embedded.chat([{"role": "user", "content": 5}])
+    with pytest.raises(RequestError, match="messages must be a list .* got str"):
+        embedded.chat("hello")  # type: ignore[arg-type]
 
 
 # -- asyncio ---------------------------------------------------------------------------------------
@@ -364,6 +367,16 @@ def test_asynchronous_streams_add_up(llm: LLM) -> None:
     assert asyncio.run(both()) == expected
 
 
+def num_generated(llm: LLM, work: Coroutine[Any, Any, object]) -> int:
+    """Tokens that are generated for ``work`` until nothing of it is left."""
+    before = llm.stats()["num_output_tokens"]
+    asyncio.run(work)
+    for thread in threading.enumerate():
+        if thread.name == "async-call":
+            thread.join(WAIT_S)
+    return llm.stats()["num_output_tokens"] - before
+
+
 def test_cancelling_aborts(llm: LLM) -> None:
     async def cancel_after_a_token() -> None:
         started = asyncio.Event()
@@ -382,7 +395,7 @@ def test_cancelling_aborts(llm: LLM) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-    asyncio.run(cancel_after_a_token())
+    assert num_generated(llm, cancel_after_a_token()) < 5 * 900
 
 
 def test_leaving_an_asynchronous_stream_aborts_even_as_the_loop_ends(llm: LLM) -> None:
@@ -392,7 +405,7 @@ def test_leaving_an_asynchronous_stream_aborts_even_as_the_loop_ends(llm: LLM) -
             return chunk.text
         raise AssertionError("the stream was empty")
 
-    assert isinstance(asyncio.run(first()), str)
+    assert num_generated(llm, first()) < 900
 
 
 def test_asynchronous_errors_arrive(llm: LLM) -> None:
@@ -472,7 +485,9 @@ def test_stats_count(llm: LLM) -> None:
         (PROMPT, GREEDY, {"top_logprobs_num": 21}, "top_logprobs_num"),
         (PROMPT, GREEDY, {"token_ids_logprob": "3"}, "token_ids_logprob"),
         (PROMPT, GREEDY, {"priority": "high"}, "priority"),
-        (5, GREEDY, {}, "prompt"),
+        (5, GREEDY, {}, "prompts must be text, .* got int"),
+        ((1, 2), GREEDY, {}, "prompts must be text, .* got tuple"),
+        (PROMPT, None, {"temperature": 0.5}, "temperature is a sampling parameter"),
         (None, GREEDY, {}, "prompt"),
         ([None], GREEDY, {}, "prompt"),
         ([[1.5]], GREEDY, {}, "prompt"),
@@ -511,6 +526,24 @@ def test_after_the_block_the_engine_is_gone(model_dir: str) -> None:
         with pytest.raises(EngineDeadError, match="closed"):
             call()
     llm.close()
+
+
+def test_a_dropped_object_stops_its_engine(model_dir: str) -> None:
+    before = set(threading.enumerate())
+    llm = LLM(model_dir, max_total_tokens=2048)
+    assert set(threading.enumerate()) - before
+    del llm
+    gc.collect()
+    assert not set(threading.enumerate()) - before
+
+
+def test_a_stream_keeps_the_engine_of_a_dropped_object(model_dir: str) -> None:
+    before = set(threading.enumerate())
+    chunks = list(LLM(model_dir, max_total_tokens=2048).stream(PROMPT, GREEDY))
+    assert chunks[-1].finished is not None
+    assert chunks[-1].finished.finish_reason is FinishReason.LENGTH
+    gc.collect()
+    assert not set(threading.enumerate()) - before
 
 
 @pytest.mark.parametrize("max_in_flight", [2, 3])

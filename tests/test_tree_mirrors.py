@@ -33,8 +33,6 @@ WITHOUT_A_PACKAGE = {"e2e", "docs"}
 # Modules with logic that have no test file of their own, and what tests them instead.
 TESTED_ELSEWHERE = {
     "__init__.py": "tests/test_import_contract.py",
-    "engine/forward_batch.py": "tests/model_harness.py",  # checks every batch it makes
-    "scheduler/invariants.py": "tests/scheduler/test_simulation.py",
 }
 
 

@@ -22,6 +22,18 @@ DTYPE_SPELLINGS = {
 }
 
 
+def _why_no_device(value: object) -> str | None:
+    if str(value).partition(":")[0] == "cuda":
+        return "CUDA is not supported yet; give auto, cpu or mps"
+    return None
+
+
+def _why_one_device(value: object) -> str | None:
+    if isinstance(value, int) and value > 1:
+        return "more than one device is not supported yet"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptionGroup:
     """Base of the option groups: no object with a bad value can be made."""
@@ -54,7 +66,7 @@ class ModelOptions(OptionGroup):
     )
     """Type of weights and activations; `auto` takes the checkpoint's, float32 on CPUs without
     BF16."""
-    device: Literal["auto", "cpu", "mps"] = option("auto")
+    device: Literal["auto", "cpu", "mps"] = option("auto", why_not=_why_no_device)
     """Where the model runs."""
     context_length: int | None = option(
         None, ge=1, aliases=("max-model-len", "max-seq-len-override")
@@ -152,14 +164,17 @@ class RequestOptions(OptionGroup):
 class RuntimeOptions(OptionGroup):
     """The process around the engine."""
 
-    tp_size: Literal[1] = option(1, aliases=("tp", "tensor-parallel-size"))
+    tp_size: Literal[1] = option(1, aliases=("tp", "tensor-parallel-size"), why_not=_why_one_device)
     """Ranks that share one model; one for now."""
     random_seed: int = option(42, ge=0, aliases=("seed",))
     """Seed for requests that bring none and for the policy `random`."""
     check: bool = option(False)
     """Verify the engine's invariants after every step; slow."""
-    log_level: Literal["debug", "info", "warning", "error"] = option("info")
-    """`debug` narrates every decision of scheduler and cache."""
+    log_level: Literal["debug", "info", "warning", "error"] = option("warning")
+    """Least level that is logged, to standard error; `debug` narrates every decision of scheduler
+    and cache."""
+    log_format: Literal["text", "json"] = option("text")
+    """`text` is for people, `json` has one object per line."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,13 +23,17 @@ Every option has one name. With `page_size` as the example it is
 - the keyword `LLM(page_size=16)`,
 - the flag `--page-size 16`,
 - the environment variable `SGLITE_PAGE_SIZE=16` (an empty variable counts as unset),
-- the line `page_size: 16` of a file given by `--config FILE` or `LLM(config=FILE)`. The file is
-  YAML, JSON or, from Python 3.11 on, TOML.
+- the line `page_size: 16` of a file given by `--config FILE`, `LLM(config=FILE)` or
+  `SGLITE_CONFIG=FILE`. The file is YAML, JSON or, from Python 3.11 on, TOML.
+
+Every other spelling of a flag below is one of the keyword, the variable and the line as well:
+`--model`, `LLM(model=...)`, `SGLITE_MODEL`, `model: ...`.
 
 The command line (or the keyword) wins over the environment, that over the file, that over the
 default. Options that are true or false are plain flags, `--disable-radix-cache`; with `--no-` in
-front they set the opposite. *Unset* means that sglite settles the value at start-up and logs what
-it chose and why. An unknown name ends the program with exit code 2 and the nearest known one.
+front they set the opposite. *Unset* means that sglite settles the value at start-up; the log says
+what it chose and why (`--log-level debug`). An unknown name ends the program with exit code 2 and
+the nearest known one.
 """
 
 FOREIGN = """\
@@ -39,7 +43,8 @@ Accepted, because sglite has the same under another name or always does it:
 
 {equivalents}
 
-Refused with a message that says so, because sglite cannot do it yet:
+Refused with a message that says so, because sglite cannot do it yet (values that ask for nothing,
+such as `--dp-size 1` or `quantization=None`, pass):
 {not_yet}.
 
 Refused for good: {never}.

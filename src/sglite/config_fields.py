@@ -13,7 +13,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from sglite.errors import ConfigError
 _WORDS_FOR_TRUE = {"1", "true", "yes", "on"}
 _WORDS_FOR_FALSE = {"0", "false", "no", "off"}
 _WORDS_FOR_NONE = {"none", "null"}
+_MARKS = "-/_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,19 @@ def option(
     ge: float | None = None,
     le: float | None = None,
     gt: float | None = None,
+    why_not: Callable[[Any], str | None] | None = None,
 ) -> Any:
     """A dataclass field that is an option.
 
     ``aliases`` are other names of the flag, ``spellings`` other words for a choice; the limits
-    bound a number.
+    bound a number. ``why_not`` says in words why a refused value is, None where it cannot tell.
     """
-    metadata = {"aliases": aliases, "spellings": spellings or {}, "limits": Limits(ge, le, gt)}
+    metadata = {
+        "aliases": aliases,
+        "spellings": spellings or {},
+        "limits": Limits(ge, le, gt),
+        "why_not": why_not,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -81,6 +88,7 @@ class OptionField:
     aliases: tuple[str, ...]
     spellings: dict[str, str]
     limits: Limits
+    why_not: Callable[[Any], str | None] | None
     help: str
     group: str
 
@@ -117,6 +125,9 @@ class OptionField:
             return None
         converted = self._convert(value)
         if converted is None:
+            reason = self.why_not(value) if self.why_not is not None else None
+            if reason is not None:
+                raise ConfigError(f"{label or self.name}: {reason}")
             raise ConfigError(
                 f"{label or self.name}: {value!r:.80} is not allowed; give {self.allowed}"
             )
@@ -187,6 +198,7 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any, *, owner: type) ->
         aliases=field.metadata["aliases"],
         spellings=field.metadata["spellings"],
         limits=field.metadata["limits"],
+        why_not=field.metadata["why_not"],
         help=attribute_docstrings(owner.__module__).get((owner.__name__, field.name), ""),
         group=owner.__name__,
     )
@@ -231,8 +243,16 @@ def _field_docstrings(node: ast.ClassDef) -> Iterable[tuple[str, str]]:
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like ``word``, None where none is."""
+    """The one candidate that begins with ``word``, or the one most like it; None where none is.
+
+    Marks in front, such as dashes, count as no likeness.
+    """
     import difflib
 
-    matches = difflib.get_close_matches(word, sorted(set(candidates)), n=1, cutoff=0.4)
-    return matches[0] if matches else None
+    by_letters = {candidate.lstrip(_MARKS): candidate for candidate in sorted(set(candidates))}
+    letters = word.lstrip(_MARKS)
+    longer = [each for each in by_letters if letters and each.startswith(letters)]
+    if len(longer) == 1:
+        return by_letters[longer[0]]
+    matches = difflib.get_close_matches(letters, by_letters, n=1, cutoff=0.6)
+    return by_letters[matches[0]] if matches else None

@@ -51,7 +51,10 @@ def resolve(config: EngineConfig, hardware: HardwareFacts) -> EngineConfig:
         raise ConfigError("device: 'mps' is not available on this machine; give cpu or auto")
     choices = open_choices(config)
     for choice in choices:
-        logger.info(
+        # The rest is what anybody expects; an accelerator that stays idle is not.
+        surprises = choice.option == "device" and hardware.has_mps
+        logger.log(
+            logging.INFO if surprises else logging.DEBUG,
             "option_settled",
             extra={"fields": {choice.option: choice.value, "reason": choice.reason}},
         )

@@ -24,6 +24,8 @@ EQUIVALENTS: dict[str, dict[Any, dict[str, Any]]] = {
     "dummy_weight": {True: {"load_format": "dummy"}, False: {}},
 }
 
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
 NOT_YET: dict[str, str] = {
     **dict.fromkeys(
         (
@@ -64,6 +66,16 @@ NOT_YET: dict[str, str] = {
     "max_prefill_tokens": "chunked_prefill_size bounds the prompt tokens of a step",
 }
 
+# Values of the options above and below that ask for nothing; None and False always do.
+HARMLESS: dict[str, tuple[str, ...]] = {
+    "dp_size": ("1",),
+    "kv_cache_dtype": ("auto",),
+    "disaggregation_mode": ("null",),
+    "grammar_backend": ("none",),
+    "hicache_size": ("0",),
+    "stream_interval": ("1",),
+}
+
 NEVER: dict[str, str] = {
     "trust_remote_code": "sglite runs no code that comes with a model",
     "custom_logit_processor": "sglite runs no code that comes with a request",
@@ -75,15 +87,27 @@ def is_foreign(name: str) -> bool:
     return name in EQUIVALENTS or name in NOT_YET or name in NEVER
 
 
+def is_harmless(name: str, value: Any) -> bool:
+    """True where ``value`` asks for nothing that sglite lacks; it may be text, as flags are."""
+    is_refused = name in NOT_YET or name in NEVER
+    text = str(value).lower()
+    return is_refused and (text in ("none", "false") or text in HARMLESS.get(name, ()))
+
+
 def translate(name: str, value: Any, *, label: str) -> dict[str, Any]:
     """The options that stand for an SGLang option; ConfigError where there are none.
 
-    ``label`` is what the message calls it: keyword, flag or file key.
+    A value that asks for nothing, such as ``quantization=None``, stands for no options. ``label``
+    is what the message calls it: keyword, flag or file key.
     """
     choices = EQUIVALENTS.get(name, {})
+    if isinstance(value, str) and {True, False} & choices.keys():
+        value = _TRUTH.get(value.lower(), value)
     for choice, options in choices.items():
         if value == choice:
             return options
+    if is_harmless(name, value):
+        return {}
     if name in NEVER:
         raise ConfigError(f"{label} is not supported: {NEVER[name]}")
     if name in NOT_YET:

@@ -18,6 +18,7 @@ from sglite.config_sglang import is_foreign, translate
 from sglite.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "SGLITE_"
+CONFIG_VARIABLE = "SGLITE_CONFIG"
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +32,16 @@ def load_values(
 ) -> dict[str, Any]:
     """Checked values of the options that were given: ``given`` over environment over file.
 
+    Where ``config_file`` is None, the environment may name one in ``SGLITE_CONFIG``.
     ConfigError where a name is unknown or a value is not allowed; the message names the source.
     """
+    environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
+    config_file = config_file or environ.get(CONFIG_VARIABLE) or None
     if config_file is not None:
         content = read_config_file(Path(config_file))
         values.update(check_keywords(options, content, source=f"{config_file}: "))
-    values.update(read_environment(options, os.environ if environ is None else environ))
+    values.update(read_environment(options, environ))
     values.update(check_keywords(options, given))
     return values
 
@@ -54,11 +58,8 @@ def check_keywords(options: type, given: Mapping[str, Any], *, source: str = "")
         elif is_foreign(name):
             settled = translate(name, value, label=label)
         else:
-            raise ConfigError(_unknown(f"{label} is not an option", name, keywords))
-        twice = settled.keys() & values.keys()
-        if twice:
-            raise ConfigError(f"{label}: {min(twice)} is given twice")
-        values.update(settled)
+            raise ConfigError(f"{label} is not an option; {_hint(nearest(name, keywords))}")
+        _merge(values, settled, label=label)
     return values
 
 
@@ -70,20 +71,35 @@ def _check_keyword(field: OptionField, name: str, value: Any, label: str) -> dic
 
 
 def read_environment(options: type, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Values of the variables ``SGLITE_<NAME>``; an empty variable counts as unset."""
-    by_variable = {field.environment: field for field in option_fields(options).values()}
-    values = {}
+    """Values of the variables ``SGLITE_<NAME>``; an empty variable counts as unset.
+
+    The name may be any that a keyword may have. ConfigError where it is unknown.
+    """
+    keywords = {key: field for field in option_fields(options).values() for key in field.keywords}
+    values: dict[str, Any] = {}
     for variable in sorted(environ):
         text = environ[variable]
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not text:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE or not text:
             continue
-        field = by_variable.get(variable)
-        if field is None:
-            fields = {"variable": variable, "nearest": nearest(variable, by_variable)}
-            logger.warning("environment_variable_unknown", extra={"fields": fields})
-            continue
-        values[field.name] = field.parse(text, label=variable)
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if name in keywords:
+            field = keywords[name]
+            settled = {field.name: field.parse(text, label=variable)}
+        elif is_foreign(name):
+            settled = translate(name, text, label=variable)
+        else:
+            close = nearest(name, keywords)
+            hint = _hint(f"{ENVIRONMENT_PREFIX}{close.upper()}" if close else None)
+            raise ConfigError(f"{variable} is not an option; {hint}")
+        _merge(values, settled, label=variable)
     return values
+
+
+def _merge(values: dict[str, Any], settled: Mapping[str, Any], *, label: str) -> None:
+    twice = settled.keys() & values.keys()
+    if twice:
+        raise ConfigError(f"{label}: {min(twice)} is given twice")
+    values.update(settled)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -132,9 +148,8 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
-    close = nearest(name, known)
-    return f"{what}; the nearest one is {close}" if close else f"{what}; see docs/configuration.md"
+def _hint(close: str | None) -> str:
+    return f"the nearest one is {close}" if close else "see docs/configuration.md"
 
 
 def state_directory() -> Path:

@@ -311,7 +311,8 @@ class LLM:
         return Call(self._client, opened, max_open=self.config.max_queued_requests)
 
     def _stream(self, opened: list[OpenGeneration]) -> Generator[GenerationChunk, None, None]:
-        return iter(self._call(opened))
+        """The chunks of a call. Being a method, the generator keeps the engine from stopping."""
+        yield from self._call(opened)
 
     def _finish(
         self, opened: list[OpenGeneration], *, is_single: bool, show_progress: bool | None
@@ -368,9 +369,7 @@ def _is_single(prompts: Any) -> bool:
             f"{type(prompts).__name__}",
             param="prompt",
         )
-    """True for text, token ids, and whatever is no list and so will be refused as a prompt."""
-    is_list = isinstance(prompts, (list, tuple))
-    return not is_list or (bool(prompts) and isinstance(prompts[0], int))
+    return isinstance(prompts, str) or (bool(prompts) and isinstance(prompts[0], int))
 
 
 def _arranged(done: list[Generation], *, is_single: bool) -> Generation | list[Generation]:

@@ -24,6 +24,8 @@ def test_benchmark_gets_the_rest_of_the_line_and_gives_the_code():
     assert bench.benchmarks() == ["scheduler"]
 
 
-def test_unknown_benchmark_is_refused_with_the_nearest(capsys):
+def test_unknown_benchmark_is_refused_with_the_choices(capsys):
     assert main(["bench", "schedular"]) == 2
-    assert "schedular is not a benchmark; the nearest one is scheduler" in capsys.readouterr().err
+    assert "schedular is not a benchmark; choose from scheduler" in capsys.readouterr().err
+    assert main(["bench"]) == 2
+    assert "say what to measure: sglite bench scheduler" in capsys.readouterr().err

@@ -55,10 +55,11 @@ def test_ctrl_c_at_the_prompt_does_not_end_the_chat(capsys):
     assert "Ctrl-D or /exit leaves" in capsys.readouterr().err
 
 
-def test_ctrl_c_twice_in_a_row_leaves():
-    session = ChatSession(FakeLLM(), SamplingParams())
-    with pytest.raises(KeyboardInterrupt):
-        converse(session, typing(KeyboardInterrupt(), KeyboardInterrupt()))
+def test_ctrl_c_twice_in_a_row_leaves_in_peace():
+    fake = FakeLLM()
+    read_line = typing(KeyboardInterrupt(), KeyboardInterrupt(), "one")
+    converse(ChatSession(fake, SamplingParams()), read_line)
+    assert fake.calls == []
 
 
 def test_second_ctrl_c_during_an_answer_leaves():

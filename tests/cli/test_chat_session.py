@@ -36,10 +36,11 @@ def test_empty_line_does_nothing(session, fake):
     assert fake.calls == []
 
 
-def test_reset_keeps_the_system_message(session):
+def test_reset_keeps_the_system_message(session, capsys):
     session.handle("one")
     session.handle("/reset")
     assert contents(session) == ["be kind"] and session.last is None
+    assert "(conversation forgotten)" in capsys.readouterr().err
 
 
 def test_system_message_starts_a_new_conversation(session, capsys):
@@ -110,6 +111,7 @@ def test_save_writes_the_conversation(session, tmp_path, capsys):
     session.handle(f"/save {path}")
     session.handle(f"/save {path}")
     assert json.loads(path.read_text(encoding="utf-8"))["messages"] == session.messages
+    assert json.loads(path.read_text(encoding="utf-8"))["model"] == "embedded"
     assert "saved 3 messages" in capsys.readouterr().err
 
 
@@ -129,7 +131,8 @@ def test_stats_show_the_last_answer_and_the_engine(session, capsys):
     session.handle("one")
     session.handle("/stats")
     said = capsys.readouterr().err
-    assert said.count("cached_tokens=7") == 2 and said.count("tokens/s=") == 1
+    assert said.count("  running                   0\n  cached_tokens             7\n") == 2
+    assert said.count("tokens/s=") == 1
 
 
 def test_help_lists_every_command_and_exit_ends(session, capsys):
@@ -137,6 +140,12 @@ def test_help_lists_every_command_and_exit_ends(session, capsys):
     text = capsys.readouterr().err
     assert all(f"\n  {name}" in f"\n{text}" for name in session.commands)
     session.handle("/exit")
+    assert session.is_over
+
+
+@pytest.mark.parametrize("line", ["/quit", "/EXIT", "/Quit"])
+def test_commands_have_any_case_and_quit_is_exit(session, line):
+    session.handle(line)
     assert session.is_over
 
 

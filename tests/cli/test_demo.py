@@ -38,6 +38,11 @@ def test_model_without_template_is_asked_in_plain_text(llm):
     assert llm.calls[0][0] == "stream" and llm.calls[0][2].max_new_tokens == 128
 
 
+def test_several_answers_at_once_are_refused(llm, capsys):
+    assert main(["demo", "--model", "m", "--n", "2"]) == 2
+    assert "--n: a chat has one answer at a time" in capsys.readouterr().err
+
+
 def test_terminal_gets_a_chat(llm, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -1,5 +1,7 @@
 import argparse
+import json
 import logging
+import sys
 
 from sglite.cli.engine import has_chat_template, open_llm, read_config
 from sglite.config import EngineConfig
@@ -20,11 +22,23 @@ def test_a_commands_own_default_yields_to_a_flag():
     assert read_config(argparse.Namespace(dtype="auto"), dtype="float32").dtype == "auto"
 
 
-def test_embedded_model_announces_itself_on_stderr(llm, capsys):
+def test_embedded_model_announces_itself_on_a_terminal(llm, capsys, monkeypatch):
+    open_llm(EngineConfig())
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     open_llm(EngineConfig())
     assert capsys.readouterr().err.startswith(EMBEDDED_MODEL_DESCRIPTION + " (--model DIR")
     open_llm(EngineConfig(model_path="m"))
     assert capsys.readouterr().err == ""
+
+
+def test_log_has_the_format_asked_for(capsys):
+    read_config(argparse.Namespace(log_format="json"))
+    logging.getLogger("sglite").warning("a")
+    read_config(argparse.Namespace())
+    logging.getLogger("sglite").warning("b")
+    first, second = capsys.readouterr().err.splitlines()
+    assert json.loads(first)["event"] == "a" and second.endswith("WARNING b")
 
 
 def test_every_option_reaches_the_engine(llm):

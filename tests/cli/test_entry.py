@@ -100,12 +100,21 @@ def test_help_lists_commands_and_leaves_out_those_of_later(capsys):
     text = capsys.readouterr().out
     assert all(f"\n  {name}" in text for name in entry.COMMANDS)
     assert not any(f"\n  {name}" in text for name in entry.LATER)
+    assert "--version" in text
     assert main([]) == 2
 
 
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("sglite 0.")
+
+
+def test_unknown_variable_is_told_once(monkeypatch, capsys):
+    monkeypatch.setenv("SGLITE_PAGESIZE", "4")
+    assert main(["plan"]) == 2
+    assert capsys.readouterr().err == (
+        "sglite plan: SGLITE_PAGESIZE is not an option; the nearest one is SGLITE_PAGE_SIZE\n"
+    )
 
 
 @pytest.mark.parametrize("name", entry.COMMANDS)

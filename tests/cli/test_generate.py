@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -8,7 +9,11 @@ from sglite.request import FinishReason, SamplingParams, TokenLogprobs
 from tests.cli.real_model import make_tiny_model
 
 
-def test_one_prompt_streams_its_answer_and_says_the_rest_on_stderr(llm, capsys):
+def test_one_prompt_streams_its_answer_and_tells_a_terminal_the_rest(llm, capsys, monkeypatch):
+    assert main(["generate", "--model", "m", "--prompt", "hello"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("echo hello\n", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main(["generate", "--model", "m", "--prompt", "hello"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "echo hello\n"
@@ -51,9 +56,23 @@ def test_standard_input_is_one_prompt(llm, stdin):
 
 
 def test_lines_of_standard_input_are_prompts(llm, stdin, capsys):
-    stdin("a\n\nb\n")
+    stdin("a\nb\n")
     assert main(["generate", "--model", "m", "--lines"]) == 0
     assert capsys.readouterr().out == "echo a\necho b\n"
+
+
+def test_empty_line_would_shift_the_answers_and_is_refused(llm, stdin, capsys):
+    stdin("a\n\nb\n")
+    assert main(["generate", "--model", "m", "--lines"]) == 2
+    assert "line 2 of standard input is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("is_terminal", "out"), [(True, "\n"), (False, "")])
+def test_ctrl_c_leaves_a_terminal_at_a_new_line(llm, capsys, monkeypatch, is_terminal, out):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    llm.error = KeyboardInterrupt()
+    assert main(["generate", "--model", "m", "--prompt", "a"]) == 130
+    assert capsys.readouterr().out == out
 
 
 def test_no_prompt_is_refused_before_a_model_is_loaded(llm, stdin, capsys):
@@ -135,7 +154,9 @@ def test_bytes_that_are_no_text_are_refused(llm, monkeypatch, capsys):
 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
     assert main(["generate", "--model", "m"]) == 2
-    assert "not UTF-8" in capsys.readouterr().err
+    assert "standard input is not UTF-8 (byte 0xff at 0)" in capsys.readouterr().err
+    assert main(["generate", "--model", "m", "--prompt", "é\udcff"]) == 2
+    assert "--prompt is not UTF-8 (byte 0xff at 2)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("level", ["warning", "info"])

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import pytest
@@ -36,6 +37,26 @@ def test_bad_usage_writes_nothing(tmp_path, capsys, words, message):
     assert main(["make-model", *(word.format(dir=tmp_path) for word in words)]) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "{dir}/file/x", "/dev/full/x"])
+def test_place_that_cannot_be_written_is_named_with_the_cause(tmp_path, capsys, out):
+    (tmp_path / "file").write_text("")
+    path = out.format(dir=tmp_path)
+    assert main(["make-model", "--out", path, *SMALL]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"sglite make-model: --out: {path}: ")
+
+
+def test_full_disk_is_told_and_leaves_no_half_file(tmp_path, capsys, monkeypatch):
+    def write(path, layout, tensors):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("sglite.make_model.checkpoint.write_safetensors", write)
+    assert main(["make-model", "--out", str(tmp_path), *SMALL]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not any("safetensors" in path.name for path in tmp_path.iterdir())
 
 
 def test_force_writes_beside_other_files(tmp_path):

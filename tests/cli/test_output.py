@@ -2,9 +2,16 @@ import io
 
 import pytest
 
-from sglite.cli.output import is_complete, summary, tokens_per_second, write_answer, write_json
+from sglite.cli.output import (
+    is_complete,
+    summary,
+    tokens_per_second,
+    write_answer,
+    write_json,
+    write_pieces,
+)
 from sglite.request import FinishReason
-from tests.cli.fakes import FakeGeneration
+from tests.cli.fakes import FakeChunk, FakeGeneration
 
 
 class Terminal(io.StringIO):
@@ -17,6 +24,37 @@ def test_terminal_gets_no_control_characters(monkeypatch):
     monkeypatch.setattr("sys.stdout", terminal)
     write_answer("a\x1b[2Jb\n\tc\x07é\x9b")
     assert terminal.getvalue() == "a�[2Jb\n\tc�é�"
+
+
+def chunks():
+    generation = FakeGeneration("ab", [1, 2], [3])
+    return [FakeChunk("a", [1]), FakeChunk("b", [2]), FakeChunk("", [], generation)]
+
+
+class Writes(Terminal):
+    """A terminal that remembers what was written at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return len(text)
+
+
+@pytest.mark.parametrize(
+    ("level", "pieces"), [("warning", ["a", "b", ""]), ("debug", ["ab"])], ids=["quiet", "debug"]
+)
+def test_answer_does_not_run_into_the_log_of_the_steps(monkeypatch, level, pieces):
+    terminal = Writes()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    text, finished = write_pieces(chunks(), log_level=level)
+    assert (terminal.pieces, text) == (pieces, "ab") and finished is not None
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    write_pieces(chunks(), log_level=level)
+    assert terminal.pieces[len(pieces) :] == ["a", "b", ""]
 
 
 def test_file_gets_the_answer_as_it_is(capsys):

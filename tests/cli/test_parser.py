@@ -21,6 +21,7 @@ def make_parser() -> CommandParser:
         (["--page", "4"], "^--page is not an option; the nearest one is --page-size$"),
         (["stray"], "^'stray' is not expected here"),
         (["--page-size"], "^--page-size: expected one argument$"),
+        (["--dp-size", "2"], "^--dp-size is not supported yet: there is one engine$"),
         (["--quantization", "awq"], "^--quantization is not supported yet"),
         (["--trust-remote-code"], "^--trust-remote-code is not supported: sglite runs no code"),
     ],
@@ -28,6 +29,13 @@ def make_parser() -> CommandParser:
 def test_bad_words_are_refused(words, message):
     with pytest.raises(ConfigError, match=message):
         make_parser().parse_args(words)
+
+
+@pytest.mark.parametrize(
+    "words", [["--dp-size", "1"], ["--dp-size=1"], ["--kv_cache_dtype", "auto", "--dp-size", "1"]]
+)
+def test_flags_of_sglang_that_ask_for_nothing_pass(words):
+    assert make_parser().parse_args([*words, "--prompt", "a"]).prompt == "a"
 
 
 def test_underscores_in_flags_are_dashes_and_values_are_left_alone():

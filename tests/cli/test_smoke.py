@@ -22,6 +22,17 @@ def failures(lines):
     return [name for verdict, name in lines if verdict == "FAILED"]
 
 
+def test_the_repeated_prompt_fills_three_pages(llm, capsys):
+    assert run(capsys, "hi")[0] == 0
+    repeated = [call[1][0][-1]["content"] for call in llm.calls[1:3]]
+    assert repeated[0] == repeated[1] == " ".join(["hi"] * 17)
+
+
+def test_the_repeated_prompt_fits_a_short_context(llm, capsys):
+    run(capsys, "hi", "--context-length", "100")
+    assert llm.calls[1][1][0][-1]["content"] == "hi"
+
+
 @pytest.mark.parametrize(
     ("faults", "failed"),
     [
@@ -39,7 +50,7 @@ def test_each_fault_is_found(llm, capsys, faults, failed):
 
 
 def test_other_tokens_on_repeat_are_found(llm, capsys):
-    texts = iter(["one", "two", "one", *["one"] * 9])
+    texts = iter(["one", "one", "two", "one", *["one"] * 9])
     llm.answer = lambda prompt: next(texts)
     assert failures(run(capsys)[1]) == ["repeat"]
 

@@ -1,10 +1,7 @@
 import re
 
-import pytest
-
 from sglite.make_model.presets import preset_config
 from sglite.memory import MemoryFacts, plan_memory, render_memory_plan
-from sglite.memory.render import amount
 from sglite.models.hf_config import HFConfig
 from sglite.models.registry import spec_from_hf
 
@@ -38,9 +35,6 @@ def test_a_pool_smaller_than_the_context_comes_with_advice():
     assert "does not fit" not in render(16 * GIB, context_length=4096)
 
 
-@pytest.mark.parametrize(
-    ("num_bytes", "text"),
-    [(0, "0 B"), (1023, "1,023 B"), (1536, "1.50 KiB"), (GIB, "1.00 GiB"), (2**52, "4,096.00 TiB")],
-)
-def test_amounts_are_readable(num_bytes, text):
-    assert amount(num_bytes) == text
+def test_one_is_singular():
+    text = render(16 * GIB, context_length=4096, max_total_tokens=1, page_size=1)
+    assert " 1 page, bound by" in text and text.count(" 1 token\n") == 1

@@ -22,21 +22,21 @@ SENTENCES: list[tuple[ev.Event, str]] = [
     (ev.Arrived("r0", 7, 16), "r0 arrives: 7 prompt tokens, up to 16 new"),
     (
         ev.Admitted("r0", 3, 42, 32, 0.25),
-        "r0 gets row 3 after 0.250 s: 32 of 42 tokens are cached, 10 to compute",
+        "r0 gets row 3 after 0.250 s: 32 of 42 tokens cached, 10 to compute",
     ),
     (ev.HeldBack("r1", "r0 is computing its prefix"), "r1 waits: r0 is computing its prefix"),
     (
         ev.Stepped(7, [("r0", 16, 16, False), ("r1", 32, 5, True), ("r2", 40, 1, True)], 2, 64),
-        "step 7: r0 prefills 16..32 · r1 prefills 32..37, then samples · r2 decodes at 40 "
-        "(2 wait, room for 64 prompt tokens)",
+        "step 7: r0 prefills tokens 16 to 31 · r1 prefills tokens 32 to 36, then samples · "
+        "r2 decodes token 40 (2 requests wait, room for 64 prompt tokens)",
     ),
     (
         ev.Committed(7, [("r1", 1), ("r2", 2)], 0.0123),
-        "step 7 took 12.3 ms: r1→1'b' r2→2'c'",
+        "step 7 took 12.3 ms; r1: 'b' (1), r2: 'c' (2)",
     ),
     (
         ev.Inserted("r0", 2, 1),
-        "r0: 2 pages new in the prefix cache, 1 were there already",
+        "r0: 2 pages new in the prefix cache, 1 was there already",
     ),
     (ev.Evicted(0, 1, "pages needed"), "cache: 1 page evicted (pages needed)"),
     (
@@ -64,7 +64,7 @@ def test_no_kind_of_event_is_forgotten() -> None:
 
 
 def test_without_a_tokenizer_tokens_are_numbers() -> None:
-    assert Narrator(None).sentence(ev.Committed(1, [("r", 5)], 0.0)).endswith("r→5")
+    assert Narrator(None).sentence(ev.Committed(1, [("r", 5)], 0.0)).endswith("; r: 5")
 
 
 def test_a_step_without_samples_tells_its_time_alone() -> None:
@@ -74,6 +74,20 @@ def test_a_step_without_samples_tells_its_time_alone() -> None:
 def test_an_unlimited_budget_is_no_number() -> None:
     event = ev.Stepped(1, [("r", 0, 9, False)], 0, UNLIMITED)
     assert "room for any number of prompt tokens" in Narrator(None).sentence(event)
+
+
+@pytest.mark.parametrize(
+    ("event", "part"),
+    [
+        (ev.Stepped(1, [("r", 7, 1, False)], 1, 1), "(1 request waits, room for 1 prompt token)"),
+        (ev.Stepped(1, [("r", 7, 1, False)], 0, 9), "r prefills token 7 (room for 9 prompt tokens"),
+        (ev.Arrived("r", 1, 4096), "1 prompt token, up to 4,096 new"),
+        (ev.Evicted(0, 1234, "x"), "1,234 pages evicted"),
+        (ev.Retracted("r", 1, "x"), "with 1 token:"),
+    ],
+)
+def test_numbers_are_spelled_as_people_do(event: ev.Event, part: str) -> None:
+    assert part in Narrator(None).sentence(event)
 
 
 def test_an_unknown_event_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
@@ -95,11 +109,11 @@ def test_a_learner_can_follow_a_request(caplog: pytest.LogCaptureFixture) -> Non
     told = caplog.messages
     token = expected_output(prompt, 1)[0]
     assert told[0] == "r arrives: 20 prompt tokens, up to 2 new"
-    assert "8 of 20 tokens are cached, 12 to compute" in told[1]
-    assert told[2] == "step 2: r prefills 8..16 (0 wait, room for 8 prompt tokens)"
+    assert "8 of 20 tokens cached, 12 to compute" in told[1]
+    assert told[2] == "step 2: r prefills tokens 8 to 15 (room for 8 prompt tokens)"
     assert "r: 2 pages new in the prefix cache, 0 were there already" in told
-    assert any("r prefills 16..20, then samples" in line for line in told)
-    assert any(f"r→{token}{Letters().piece(token)!r}" in line for line in told)
+    assert any("r prefills tokens 16 to 19, then samples" in line for line in told)
+    assert any(f"r: {Letters().piece(token)!r} ({token})" in line for line in told)
     assert told[-2 if "took" in told[-1] else -1].startswith("r ends (")
 
 

@@ -113,7 +113,7 @@ class Life:
         self._check_end()
 
     def _turn(self) -> None:
-        progressed = False
+        progressed, num_ended = False, len(self.finishes)
         while len(self.open) < self.setting.in_flight:
             plan = self.scheduler.plan_step(self._tick())
             if plan.is_empty:
@@ -132,6 +132,7 @@ class Life:
         check_scheduler(self.scheduler)
         self._take_outputs()
         self.num_steps += 1
+        progressed = progressed or len(self.finishes) > num_ended
         assert progressed or not self.scheduler.has_work, "work, but no step"
 
     def _arrive(self) -> int:
@@ -173,7 +174,7 @@ class Life:
             priority=self.rng.randint(0, 2),
             namespace=self.rng.choice(["", "", "other"]) if group is None else "",
             deadline_s=deadline,
-            pin_prefix=False,
+            pin_prefix=self.rng.random() < 0.1,
         )
         try:
             self.scheduler.add(request, self._tick())
@@ -226,6 +227,8 @@ class Life:
         assert set(self.finishes) == set(self.prompts), "a request has no terminal event"
         for request_id, output in self.outputs.items():
             self._check_output(request_id, output)
+        for namespace, key_ids in list(self.cache._pins):
+            assert self.cache.unpin(namespace, list(key_ids))
         self.cache.flush()
         for allocator in self.cache.allocators:
             assert allocator.num_free == allocator.num_pages, "pages leaked"
@@ -241,8 +244,8 @@ class Life:
         assert finish.num_output_tokens == len(output)
         if request_id in self.disturbed:
             return
-        if finish.message is not None and finish.reason is FinishReason.LENGTH:
-            return  # alone, and the pool was full
+        if finish.message is not None and "pinned" in finish.message:
+            return  # alone, and yet there was no room
         assert output == expected, f"{request_id} lost tokens: {finish}"
         is_stop = finish.reason is FinishReason.STOP
         assert is_stop or len(output) == self.limits[request_id]

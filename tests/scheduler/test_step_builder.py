@@ -10,12 +10,16 @@ from sglite.scheduler.step_builder import (
     Step,
     add_chunk,
     add_decodes,
-    is_decoding,
     list_runs,
     row_setup,
 )
 from tests.kvcache.building import MIXED, make_cache
 from tests.scheduler.building import ids, make_sequence, take_pages
+
+
+def is_decoding(sequence):
+    """True where the next run is the one token that the executor sampled last for the row."""
+    return sequence.row_has_sample and sequence.num_bound - sequence.num_scheduled == 1
 
 
 def new_step(step_id: int = 1) -> Step:

@@ -62,8 +62,8 @@ def test_prompt_that_fills_the_context_is_refused(num_tokens):
     error = refusal([1] * num_tokens)
     assert error.param == "prompt"
     assert str(error) == (
-        f"prompt has {num_tokens:,} tokens; this server fits 100 (context_length), prompt and "
-        "output. Shorten it or start with --context-length."
+        f"prompt has {num_tokens:,} tokens; this engine fits 100 (context_length), prompt and "
+        "output. Shorten it."
     )
 
 
@@ -78,7 +78,7 @@ def test_prompt_beyond_the_pool_is_refused():
     error = refusal([1] * 65, SamplingParams(max_new_tokens=1), limits=limits)
     assert error.param == "prompt"
     assert str(error) == (
-        "prompt has 65 tokens; the KV pool of this server fits 64. Shorten it or start with "
+        "prompt has 65 tokens; the KV pool of this engine fits 64. Shorten it or start with "
         "--max-total-tokens or --mem-fraction-static."
     )
 
@@ -95,10 +95,20 @@ def test_output_beyond_the_context_is_refused():
     error = refusal([1] * 30, SamplingParams(max_new_tokens=71))
     assert error.param == "max_new_tokens"
     assert str(error) == (
-        "prompt (30 tokens) and max_new_tokens (71) make 101; this server fits 100 "
-        "(context_length). Lower max_new_tokens, or start with --context-length or "
-        "--allow-auto-truncate."
+        "prompt (30 tokens) and max_new_tokens (71) make 101; this engine fits 100 "
+        "(context_length). Lower max_new_tokens, or start with --allow-auto-truncate."
     )
+
+
+def test_a_larger_context_is_advised_only_where_the_model_has_one():
+    larger = "a larger --context-length (the model is made for 4,096)"
+    limits = dataclasses.replace(LIMITS, model_context_length=4096)
+    assert f"Shorten it or start with {larger}." in str(refusal([1] * CONTEXT, limits=limits))
+    too_much = SamplingParams(max_new_tokens=71)
+    assert f"or start with {larger} or --allow" in str(refusal([1] * 30, too_much, limits=limits))
+    limits = dataclasses.replace(LIMITS, model_context_length=CONTEXT)
+    assert "--context-length" not in str(refusal([1] * CONTEXT, limits=limits))
+    assert "--context-length" not in str(refusal([1] * 30, too_much, limits=limits))
 
 
 def test_output_that_can_never_fit_the_pool_is_refused():
@@ -106,7 +116,7 @@ def test_output_that_can_never_fit_the_pool_is_refused():
     assert build([1] * 30, SamplingParams(max_new_tokens=35), limits=limits)
     error = refusal([1] * 30, SamplingParams(max_new_tokens=36), limits=limits)
     assert error.param == "max_new_tokens"
-    assert "the KV pool of this server fits" in str(error)
+    assert "the KV pool of this engine fits" in str(error)
 
 
 def test_auto_truncate_clips_output_and_prompt():

@@ -8,14 +8,15 @@ end and arrive all the time, so admission, insertion and eviction are part of it
 
 from __future__ import annotations
 
-import argparse
 import gc
 import random
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sglite.cli.parser import CommandParser, parse_integer
 from sglite.config import CacheOptions, SchedulerOptions
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.groups import KVGroup
@@ -136,9 +137,10 @@ class Load:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table of all cases."""
-    parser = argparse.ArgumentParser(prog="sglite bench scheduler", description="Cost of a step.")
-    parser.add_argument("--steps", type=int, default=400, help="steps timed for each case")
-    num_steps = parser.parse_args(argv).steps
+    parser = CommandParser(prog="sglite bench scheduler", description="Cost of a step.")
+    parser.add_argument("--steps", default="400", help="steps timed for each case (default 400)")
+    given = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    num_steps = parse_integer(given.steps, flag="--steps", at_least=1)
     print(f"{'policy':8} {'running':>8} {'waiting':>8} {'median':>10} {'p90':>10} {'max':>10}")
     for case in CASES:
         timing = Load(case).run(num_steps)

@@ -7,13 +7,13 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from sglite.config_fields import nearest
 from sglite.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The name of a benchmark; everything behind it belongs to the benchmark."""
-    parser.add_argument("name", metavar="NAME", help=", ".join(benchmarks()) or "none yet")
+    names = ", ".join(benchmarks())
+    parser.add_argument("name", nargs="?", metavar="NAME", help=names or "none yet")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -26,12 +26,13 @@ def benchmarks() -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark with the rest of the command line."""
+    if arguments.name is None:
+        raise ConfigError(f"say what to measure: sglite bench {' | '.join(benchmarks())}")
     name = arguments.name.replace("-", "_")
     main = _find_main(name)
     if main is None:
-        close = nearest(name, benchmarks())
-        hint = f"; the nearest one is {close}" if close else ""
-        raise ConfigError(f"{arguments.name} is not a benchmark{hint}")
+        choices = ", ".join(benchmarks())
+        raise ConfigError(f"{arguments.name} is not a benchmark; choose from {choices}")
     return main(arguments.rest) or 0
 
 

@@ -10,10 +10,11 @@ import argparse
 from sglite.cli.chat_session import ChatSession
 from sglite.cli.engine import has_chat_template, open_llm, read_config
 from sglite.cli.line_input import ReadLine, line_reader
-from sglite.cli.output import say
+from sglite.cli.output import say, say_on_terminal
 from sglite.cli.sampling_flags import add_sampling_arguments, sampling_params
 from sglite.config_flags import add_option_arguments
 from sglite.errors import ConfigError
+from sglite.request import SamplingParams
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,18 +37,24 @@ def run(arguments: argparse.Namespace) -> int:
             )
         # An answer may take the context that is left.
         sampling = sampling_params(arguments, llm.generation_defaults, max_new_tokens=None)
-        if sampling.n != 1:
-            raise ConfigError("--n: a chat has one answer at a time; use sglite generate")
+        refuse_several(sampling)
         session = ChatSession(llm, sampling, system=arguments.system)
-        say("Type a message, or /help. Ctrl-C stops an answer, Ctrl-D leaves.")
+        say_on_terminal("Type a message, or /help. Ctrl-C stops an answer, Ctrl-D leaves.")
         converse(session, line_reader(keep_history=not arguments.no_history))
     return 0
+
+
+def refuse_several(sampling: SamplingParams) -> None:
+    """ConfigError where more than one answer is asked for."""
+    if sampling.n != 1:
+        raise ConfigError("--n: a chat has one answer at a time; use sglite generate")
 
 
 def converse(session: ChatSession, read_line: ReadLine) -> None:
     """Read lines and handle them until the input or the session ends.
 
-    Ctrl-C at the prompt empties the line; twice in a row, or twice during an answer, it leaves.
+    Ctrl-C at the prompt empties the line, twice in a row it leaves. Twice during an answer it ends
+    the program.
     """
     was_interrupted = False
     while not session.is_over:
@@ -57,7 +64,7 @@ def converse(session: ChatSession, read_line: ReadLine) -> None:
             return
         except KeyboardInterrupt:
             if was_interrupted:
-                raise
+                return
             was_interrupted = True
             say("(Ctrl-C again, Ctrl-D or /exit leaves)")
             continue

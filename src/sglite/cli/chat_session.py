@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sglite.cli.asking import Message
 from sglite.cli.interrupt import Interrupt, catch_interrupt
-from sglite.cli.output import is_complete, say, summary, write_answer
+from sglite.cli.output import is_complete, say, summary, write_answer, write_pieces
 from sglite.config_fields import nearest
 from sglite.errors import CapacityError, RequestError
 from sglite.request import SamplingParams
@@ -18,6 +18,8 @@ from sglite.request import SamplingParams
 if TYPE_CHECKING:
     from sglite.generation import Generation, GenerationChunk
     from sglite.llm import LLM
+
+SYNONYMS = {"/quit": "/exit"}
 
 
 class ChatSession:
@@ -34,15 +36,15 @@ class ChatSession:
         self.last: Generation | None = None
         self._saved: set[Path] = set()
         self.commands: dict[str, tuple[Callable[[str], None], str]] = {
-            "/reset": (self.reset, "forget the conversation"),
+            "/reset": (self.forget, "forget the conversation"),
             "/system": (self.set_system, "TEXT: start anew with this system message"),
             "/retry": (self.retry, "answer the last question again"),
             "/save": (self.save, "FILE: write the conversation as JSON"),
             "/stats": (self.show_stats, "figures of the last answer and of the engine"),
             "/help": (self.show_help, "this list"),
-            "/exit": (self.leave, "leave (so does Ctrl-D)"),
+            "/exit": (self.leave, "leave (so do /quit and Ctrl-D)"),
         }
-        self.reset("")
+        self._reset()
 
     def handle(self, line: str) -> None:
         """Obey a command, answer anything else; an empty line does nothing."""
@@ -53,10 +55,11 @@ class ChatSession:
             self.ask(line)
             return
         name, _, rest = line.partition(" ")
-        if name in self.commands:
-            self.commands[name][0](rest.strip())
+        wanted = SYNONYMS.get(name.lower(), name.lower())
+        if wanted in self.commands:
+            self.commands[wanted][0](rest.strip())
             return
-        close = nearest(name, self.commands)
+        close = nearest(wanted, self.commands)
         say(f"{name} is not a command" + (f"; the nearest one is {close}" if close else ""))
 
     def ask(self, question: str) -> None:
@@ -77,7 +80,9 @@ class ChatSession:
         """Print the answer as it comes and return it, up to where Ctrl-C stopped it."""
         stream: Any = self.llm.chat_stream(self.messages, self.sampling)
         with contextlib.closing(stream), catch_interrupt() as interrupt:
-            answer, self.last = _print_until_interrupted(stream, interrupt)
+            answer, self.last = write_pieces(
+                _until_interrupted(stream, interrupt), log_level=self.llm.config.log_level
+            )
         write_answer("\n")
         if interrupt.is_set:
             say("(stopped)")
@@ -85,15 +90,19 @@ class ChatSession:
             say(f"(the answer ended early: {self.last.finish_reason.value})")
         return answer
 
-    def reset(self, _: str) -> None:
+    def forget(self, _: str) -> None:
         """Forget all but the system message."""
+        self._reset()
+        say("(conversation forgotten)")
+
+    def _reset(self) -> None:
         self.messages = [{"role": "system", "content": self.system}] if self.system else []
         self.last = None
 
     def set_system(self, text: str) -> None:
         """Start anew with another system message, with none where ``text`` is empty."""
         self.system = text or None
-        self.reset("")
+        self._reset()
         say(f"(new conversation, system message {'set' if text else 'removed'})")
 
     def retry(self, _: str) -> None:
@@ -119,7 +128,8 @@ class ChatSession:
         if path.exists() and path.resolve() not in self._saved:
             say(f"{path} exists; give another name")
             return
-        document = {"model": self.llm.config.model_path, "messages": self.messages}
+        model = self.llm.config.model_path or "embedded"
+        document = {"model": model, "messages": self.messages}
         try:
             path.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
         except OSError as error:
@@ -133,7 +143,9 @@ class ChatSession:
         if self.last is not None:
             say(summary(self.last))
         stats: dict[str, Any] = self.llm.stats()
-        say(" ".join(f"{name}={value}" for name, value in stats.items()))
+        width = max(len(name) for name in stats)
+        for name, value in stats.items():
+            say(f"  {name:<{width}}  {value:>12,}")
 
     def show_help(self, _: str) -> None:
         """List the commands."""
@@ -145,15 +157,10 @@ class ChatSession:
         self.is_over = True
 
 
-def _print_until_interrupted(
+def _until_interrupted(
     stream: Iterable[GenerationChunk], interrupt: Interrupt
-) -> tuple[str, Generation | None]:
-    """The text, and the finished generation where the stream came to its end."""
-    pieces, finished = [], None
+) -> Iterator[GenerationChunk]:
     for chunk in stream:
-        write_answer(chunk.text)
-        pieces.append(chunk.text)
-        finished = chunk.finished or finished
+        yield chunk
         if interrupt.is_set:
-            break
-    return "".join(pieces), finished
+            return

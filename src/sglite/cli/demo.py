@@ -9,7 +9,7 @@ import sys
 from sglite.cli import chat
 from sglite.cli.asking import Asker
 from sglite.cli.engine import has_chat_template, open_llm, read_config
-from sglite.cli.output import is_complete, tokens_per_second, write_answer
+from sglite.cli.output import is_complete, tokens_per_second, write_pieces
 from sglite.cli.sampling_flags import sampling_params
 
 QUESTIONS = ("What is the capital of France?", "What is 17 + 25?", "Who are you?")
@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         sampling = sampling_params(arguments, llm.generation_defaults, **fallback)
         if "temperature" not in arguments:
             sampling = dataclasses.replace(sampling, temperature=0.0)
+        chat.refuse_several(sampling)
         asker = Asker(llm, sampling, is_chat=is_chat, system=arguments.system)
         answered = [answer_question(asker, question) for question in QUESTIONS]
     return 0 if all(answered) else 1
@@ -38,12 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
 def answer_question(asker: Asker, question: str) -> bool:
     """Print question, answer and tokens per second; False where no text came."""
     print(f"> {question}", flush=True)
-    pieces, finished = [], None
-    for chunk in asker.stream(question):
-        write_answer(chunk.text)
-        pieces.append(chunk.text)
-        finished = chunk.finished or finished
+    text, finished = write_pieces(asker.stream(question), log_level=asker.llm.config.log_level)
     assert finished is not None, "a stream ended without its last chunk"
     speed = tokens_per_second(finished)
     print(f"\n({finished.num_output_tokens} tokens, {speed:.1f} tokens/s)\n", flush=True)
-    return bool("".join(pieces).strip()) and is_complete(finished)
+    return bool(text.strip()) and is_complete(finished)

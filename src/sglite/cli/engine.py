@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sglite.cli.output import say
+from sglite.cli.output import say_on_terminal
 from sglite.config import EngineConfig
 from sglite.config_flags import config_from_arguments
 from sglite.embedded import EMBEDDED_MODEL_DESCRIPTION
@@ -17,20 +17,17 @@ if TYPE_CHECKING:
 
 
 def read_config(arguments: argparse.Namespace, **defaults: Any) -> EngineConfig:
-    """The options of a command, and the log set up as they say.
-
-    A command that answers a person keeps quiet unless asked: its log level is ``warning``.
-    """
-    configure_logging("warning", stream=sys.stderr)  # reading the options may warn
-    config = config_from_arguments(arguments, **{"log_level": "warning", **defaults})
-    configure_logging(config.log_level, stream=sys.stderr)
+    """The options of a command over its own ``defaults``, and the log set up as they say."""
+    configure_logging(stream=sys.stderr)  # reading the options may warn
+    config = config_from_arguments(arguments, **defaults)
+    configure_logging(config.log_level, stream=sys.stderr, style=config.log_format)
     return config
 
 
 def open_llm(config: EngineConfig) -> LLM:
     """The engine for these options; says so where the embedded model stands in."""
     if config.model_path is None:
-        say(f"{EMBEDDED_MODEL_DESCRIPTION} (--model DIR or a hub id takes another one)")
+        say_on_terminal(f"{EMBEDDED_MODEL_DESCRIPTION} (--model DIR or a hub id takes another one)")
     options = config.to_dict()
     return make_llm(options.pop("model_path"), options)
 

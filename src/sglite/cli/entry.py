@@ -83,7 +83,7 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "sglite COMMAND --help lists the options of a command.",
+            "sglite COMMAND --help lists the options of a command, sglite --version the version.",
             "Every option can also stand in the environment (SGLITE_<NAME>) or in a --config FILE.",
         ]
     )

@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sglite.cli.asking import Asker
 from sglite.cli.engine import has_chat_template, open_llm, read_config
-from sglite.cli.output import is_complete, say, summary, write_answer, write_json
+from sglite.cli.output import (
+    is_complete,
+    say,
+    say_on_terminal,
+    summary,
+    write_answer,
+    write_json,
+    write_pieces,
+)
 from sglite.cli.parser import parse_integer
 from sglite.cli.sampling_flags import add_sampling_arguments, sampling_params
+from sglite.cli.text_input import checked_text, read_text
 from sglite.config_flags import add_option_arguments
 from sglite.errors import ConfigError
 from sglite.wire import generation_to_sglang
@@ -73,8 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
             generations = asker.answer_all(prompts, **logprobs)
             _print_all(llm, generations, arguments)
     for generation in generations:
-        if not arguments.json or not is_complete(generation):
+        if not is_complete(generation):
             say(summary(generation))
+        elif not arguments.json:
+            say_on_terminal(summary(generation))
     return 0 if all(is_complete(generation) for generation in generations) else 1
 
 
@@ -96,22 +108,21 @@ def read_prompts(arguments: argparse.Namespace) -> list[Prompt]:
     if arguments.input_ids:
         return [parse_ids(text, flag="--input-ids") for text in arguments.input_ids]
     if arguments.prompt:
-        return list(arguments.prompt)
+        return [checked_text(prompt, source="--prompt") for prompt in arguments.prompt]
     if sys.stdin.isatty():
         raise ConfigError("no prompt: give --prompt TEXT, or a text on standard input")
-    text = _read_stdin()
-    lines = text.splitlines() if arguments.lines else [text.removesuffix("\n")]
-    prompts: list[Prompt] = [line for line in lines if line.strip()]
-    if not prompts:
+    text = read_text(sys.stdin.read)
+    if not text.strip():
         raise ConfigError("no prompt: standard input is empty")
-    return prompts
+    return list(_lines(text)) if arguments.lines else [text.removesuffix("\n")]
 
 
-def _read_stdin() -> str:
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"standard input is not UTF-8: {error.reason}") from error
+def _lines(text: str) -> Iterator[str]:
+    """The lines of ``text``; none may be empty, or the answers would no longer be in line."""
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        if not line.strip():
+            raise ConfigError(f"line {number} of standard input is empty; --lines answers each one")
+        yield line
 
 
 def logprob_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -138,10 +149,13 @@ def parse_ids(text: str | None, *, flag: str) -> list[int]:
 
 
 def _stream(asker: Asker, prompt: Prompt, logprobs: dict[str, Any]) -> Generation:
-    finished = None
-    for chunk in asker.stream(prompt, **logprobs):
-        write_answer(chunk.text)
-        finished = chunk.finished or finished
+    try:
+        chunks = asker.stream(prompt, **logprobs)
+        _, finished = write_pieces(chunks, log_level=asker.llm.config.log_level)
+    except KeyboardInterrupt:
+        if sys.stdout.isatty():
+            write_answer("\n")  # what follows begins on a line of its own
+        raise
     write_answer("\n")
     assert finished is not None, "a stream ended without its last chunk"
     return finished

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sglite.cli.text_input import read_text
 from sglite.config_sources import state_directory
 
 ReadLine = Callable[[str], str]
@@ -29,7 +30,7 @@ def line_reader(*, keep_history: bool = True) -> ReadLine:
 
 def read_plain_line(prompt: str) -> str:
     """The next line of standard input, without its end; shows no prompt."""
-    line = sys.stdin.readline()
+    line = read_text(sys.stdin.readline)
     if not line:
         raise EOFError
     return line.rstrip("\r\n")

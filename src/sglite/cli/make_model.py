@@ -6,7 +6,9 @@ For tests and benchmarks; sglite and transformers load it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the checkpoint and print its directory."""
-    directory = check_directory(arguments.out, force=arguments.force)
+    with os_errors_named(arguments.out):
+        directory = check_directory(arguments.out, force=arguments.force)
     settings = {
         "architecture": arguments.architecture,
         "preset": arguments.preset,
@@ -51,8 +54,20 @@ def run(arguments: argparse.Namespace) -> int:
     overrides = read_overrides(arguments.set, settings)
     from sglite.make_model import make_model
 
-    print(make_model(directory, **settings, **overrides))
+    with os_errors_named(arguments.out):
+        make_model(directory, **settings, **overrides)
+    print(directory)
     return 0
+
+
+@contextlib.contextmanager
+def os_errors_named(out: str | None) -> Iterator[None]:
+    """Inside, what the file system refuses becomes a ConfigError with the path and the cause."""
+    try:
+        yield
+    except OSError as error:
+        path = error.filename or out
+        raise ConfigError(f"--out: {path}: {error.strerror or error}") from error
 
 
 def check_directory(out: str | None, *, force: bool) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sglite.request import FinishReason
 
 if TYPE_CHECKING:
-    from sglite.generation import Generation
+    from sglite.generation import Generation, GenerationChunk
 
 # A model may write escape sequences; a terminal would obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -19,6 +20,32 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def say(text: str) -> None:
     """Print a line for the person at the terminal, not for the program that reads the answer."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_on_terminal(text: str) -> None:
+    """Print a line that only a person reads: nothing where standard error goes to a file."""
+    if sys.stderr.isatty():
+        say(text)
+
+
+def write_pieces(
+    chunks: Iterable[GenerationChunk], *, log_level: str
+) -> tuple[str, Generation | None]:
+    """Write an answer as it comes; its text, and the generation where it came to its end.
+
+    Where a terminal shows a log of every step as well, the answer is written in one piece at the
+    end, so that the two do not run into each other.
+    """
+    is_held = log_level == "debug" and sys.stdout.isatty() and sys.stderr.isatty()
+    pieces, finished = [], None
+    for chunk in chunks:
+        pieces.append(chunk.text)
+        finished = chunk.finished or finished
+        if not is_held:
+            write_answer(chunk.text)
+    if is_held:
+        write_answer("".join(pieces))
+    return "".join(pieces), finished
 
 
 def write_answer(text: str) -> None:

@@ -27,7 +27,7 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse does, but nothing may be left over."""
-        words = [_dashed(word) for word in args or ()]
+        words = self._without_harmless([_dashed(word) for word in args or ()])
         parsed, left_over = super().parse_known_args(words, namespace)
         if left_over:
             raise ConfigError(self._unknown(left_over))
@@ -37,14 +37,33 @@ class CommandParser(argparse.ArgumentParser):
         """Raise instead of leaving the program."""
         raise ConfigError(message.removeprefix("argument "))
 
+    def _without_harmless(self, words: list[str]) -> list[str]:
+        """``words`` less the flags of SGLang that ask for nothing, such as ``--dp-size 1``.
+
+        ConfigError for those that ask for what sglite cannot do.
+        """
+        if "--config" not in self._option_string_actions:  # no options of an engine
+            return words
+        kept: list[str] = []
+        rest = list(words)
+        while rest:
+            word = rest.pop(0)
+            flag, equals, value = word.partition("=")
+            name = flag.removeprefix("--").replace("-", "_")
+            is_ours = flag in self._option_string_actions or not word.startswith("--")
+            if is_ours or not is_foreign(name):
+                kept.append(word)
+                continue
+            if not equals:
+                value = rest.pop(0) if rest and not rest[0].startswith("-") else "true"
+            translate(name, value, label=flag)
+        return kept
+
     def _unknown(self, left_over: list[str]) -> str:
         flags = [word for word in left_over if word.startswith("-")]
         if not flags:
             return f"{left_over[0]!r:.80} is not expected here; see {self.prog} --help"
         flag = flags[0].partition("=")[0]
-        name = flag.lstrip("-").replace("-", "_")
-        if is_foreign(name):
-            translate(name, flags[0].partition("=")[2] or None, label=flag)
         known = [each for each in self._option_string_actions if each.startswith("--")]
         close = nearest(flag, known)
         hint = f"the nearest one is {close}" if close else f"see {self.prog} --help"

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 QUESTION = "What is the capital of France?"
 BATCH = 4
+PAGES = 3
+TEMPLATE_TOKENS = 64
+"""More than a chat template adds to a question."""
 
 
 class Check(NamedTuple):
@@ -61,10 +64,28 @@ def checks(asker: Asker, prompt: str) -> Iterator[Check]:
     """Run the checks one after the other."""
     first = asker.answer_all([prompt])[0]
     yield check_text(first)
-    yield check_repeat(first, asker.answer_all([prompt])[0], asker.llm.config)
+    several_pages = long_prompt(asker, prompt)
+    cold = asker.answer_all([several_pages])[0]
+    yield check_repeat(cold, asker.answer_all([several_pages])[0], asker.llm.config)
     yield check_stream(asker, prompt, expected=first.text)
     yield check_batch(asker.answer_all([prompt] * BATCH))
     yield check_abort(asker, prompt)
+
+
+def long_prompt(asker: Asker, prompt: str) -> str:
+    """``prompt`` repeated until it fills three pages, or as often as the context has room for."""
+    llm = asker.llm
+    assert llm.tokenizer is not None, "smoke refuses --skip-tokenizer-init"
+    context_length = llm.config.context_length or llm.spec.context_length
+    pool_tokens = llm.config.max_total_tokens or context_length
+    room = min(context_length, pool_tokens) - (asker.sampling.max_new_tokens or 0)
+    longer = text = prompt
+    while len(llm.tokenizer.encode(text)) <= PAGES * llm.config.page_size:
+        longer = f"{longer} {prompt}"
+        if len(llm.tokenizer.encode(longer)) > room - TEMPLATE_TOKENS:
+            break
+        text = longer
+    return text
 
 
 def check_text(generation: Generation) -> Check:

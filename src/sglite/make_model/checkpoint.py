@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from sglite.errors import ConfigError, ModelLoadError
 from sglite.make_model.presets import preset_config
 from sglite.make_model.tokenizer import SPECIAL_TOKENS, check_vocab_size, write_tokenizer
+from sglite.make_model.whole_file import whole_file, write_json
 from sglite.models.hf_config import HFConfig
 from sglite.models.random_weights import random_weight
 from sglite.models.safetensors_file import write_safetensors
@@ -56,8 +56,9 @@ def make_model(
     if with_tokenizer:
         max_length = config["max_position_embeddings"]
         write_tokenizer(directory, vocab_size=config["vocab_size"], max_length=max_length)
-    _write_json(directory / "config.json", config)
-    _write_json(directory / "generation_config.json", _generation_config(config))
+    write_json(directory / "config.json", config, indent=2)
+    generation_config = _generation_config(config)
+    write_json(directory / "generation_config.json", generation_config, indent=2)
     _write_weights(directory, shapes, config, seed=seed, shards=shards)
     return directory
 
@@ -140,12 +141,13 @@ def _write_weights(
         if len(shards) > 1:
             file_name = f"model-{index:05d}-of-{len(shards):05d}.safetensors"
         layout = {name: (dtype, shapes[name]) for name in names}
-        write_safetensors(directory / file_name, layout, tensors(names))
+        with whole_file(directory / file_name) as unfinished:
+            write_safetensors(unfinished, layout, tensors(names))
         weight_map |= dict.fromkeys(names, file_name)
     if len(shards) > 1:
         total = dtype.itemsize * sum(math.prod(shape) for shape in shapes.values())
         index_file = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        _write_json(directory / "model.safetensors.index.json", index_file)
+        write_json(directory / "model.safetensors.index.json", index_file, indent=2)
 
 
 def split_names(shapes: Shapes, num_shards: int) -> list[list[str]]:
@@ -163,7 +165,3 @@ def split_names(shapes: Shapes, num_shards: int) -> list[list[str]]:
         shards[-1].append(name)
         written += math.prod(shape)
     return shards
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sglite.errors import ConfigError
+from sglite.make_model.whole_file import write_json
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SPECIAL_TOKENS = (END_OF_TEXT, TURN_START, TURN_END)
@@ -79,8 +80,8 @@ def write_tokenizer(directory: Path, *, vocab_size: int, max_length: int) -> Non
         _special_token(token, vocab_size - len(SPECIAL_TOKENS) + index)
         for index, token in enumerate(SPECIAL_TOKENS)
     ]
-    _write_json(directory / "tokenizer.json", model)
-    _write_json(
+    write_json(directory / "tokenizer.json", model, indent=1)
+    write_json(
         directory / "tokenizer_config.json",
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -91,6 +92,7 @@ def write_tokenizer(directory: Path, *, vocab_size: int, max_length: int) -> Non
             "clean_up_tokenization_spaces": False,
             "chat_template": CHAT_TEMPLATE,
         },
+        indent=1,
     )
 
 
@@ -138,7 +140,3 @@ def _fill_vocabulary(vocab: dict[str, int], vocab_size: int) -> None:
 def _special_token(content: str, token_id: int) -> dict[str, Any]:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {"id": token_id, "content": content, **flags, "special": True}
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

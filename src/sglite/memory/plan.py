@@ -14,13 +14,13 @@ import torch
 
 from sglite.errors import ConfigError
 from sglite.memory.facts import MemoryFacts, read_memory_facts
+from sglite.memory.units import amount
 from sglite.models.spec import DecoderSpec
 
 DEFAULT_FRACTION = {"cpu": 0.5, "mps": 0.5}
 DEVICE_FRACTION = 0.9  # of other devices, whose memory nobody else uses
 FLOAT32_BYTES = 4
 ATTENTION_QUERY_BLOCK = 512
-GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ def _pool_pages(plan: MemoryPlan, max_total_tokens: int | None) -> tuple[int, st
         if pages * page_bytes > left:
             raise ConfigError(
                 f"max_total_tokens {max_total_tokens:,} needs a KV pool of"
-                f" {_gib(pages * page_bytes)}; {_gib(left)} are left."
+                f" {amount(pages * page_bytes)}; {amount(left)} are left."
                 f" Lower it to {left // page_bytes * plan.page_size:,}."
             )
         return pages, "max_total_tokens"
@@ -176,27 +176,25 @@ def _refuse_too_little(plan: MemoryPlan) -> None:
     left, weights, page_bytes = plan.left_bytes, plan.weights_bytes, plan.kv_bytes_per_page
     if int(left * plan.fraction) >= page_bytes:
         return
-    has = f"{_gib(plan.available_bytes)} of memory are available"
+    has = f"{amount(plan.available_bytes)} of memory are available"
     if left + plan.activation_bytes + weights == plan.available_bytes < weights:
         raise ConfigError(
-            f"the weights need {_gib(weights)} in {plan.dtype}, but {has}. Free"
-            f" {_gib(weights - plan.available_bytes)} or choose a smaller model or dtype."
+            f"the weights need {amount(weights)} in {plan.dtype}, but {has}. Free"
+            f" {amount(weights - plan.available_bytes)} or choose a smaller model or dtype."
         )
-    page = f"one page of {plan.page_size} tokens ({_gib(page_bytes)})"
+    page = f"one page of {_tokens(plan.page_size)} ({amount(page_bytes)})"
     if left < page_bytes:
         raise ConfigError(
-            f"weights {_gib(weights)}, activations {_gib(plan.activation_bytes)} and {page} do not"
-            f" fit: {has}. Free {_gib(page_bytes - left)}, or lower max_running_requests"
-            f" ({plan.max_running_requests}) or context_length ({plan.context_length})."
+            f"weights {amount(weights)}, activations {amount(plan.activation_bytes)} and {page} do"
+            f" not fit: {has}. Free {amount(page_bytes - left)}, or lower max_running_requests"
+            f" ({plan.max_running_requests:,}) or context_length ({plan.context_length:,})."
         )
     needed = math.ceil(page_bytes / left * 1000) / 1000
     raise ConfigError(
-        f"mem_fraction_static {plan.fraction:g} of the {_gib(left)} left after the weights is less"
-        f" than {page}. Raise it to {needed:g} or more."
+        f"mem_fraction_static {plan.fraction:g} of the {amount(left)} left after the weights is"
+        f" less than {page}. Raise it to {needed:g} or more."
     )
 
 
-def _gib(num_bytes: int) -> str:
-    if num_bytes >= GIB // 10:
-        return f"{num_bytes / GIB:.2f} GiB"
-    return f"{num_bytes / 2**20:.1f} MiB"
+def _tokens(number: int) -> str:
+    return "1 token" if number == 1 else f"{number:,} tokens"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sglite.memory.plan import MemoryPlan
-
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+from sglite.memory.units import amount
 
 
 def render_memory_plan(plan: MemoryPlan) -> str:
@@ -18,8 +17,12 @@ def render_memory_plan(plan: MemoryPlan) -> str:
         ("weights", amount(plan.weights_bytes), plan.dtype),
         ("activations", amount(plan.activation_bytes), "largest step, estimated"),
         ("KV per token", amount(plan.kv_bytes_per_token), plan.kv_dtype),
-        ("KV per page", amount(plan.kv_bytes_per_page), f"{plan.page_size} tokens"),
-        ("KV pool", amount(plan.kv_bytes), f"{plan.num_pages:,} pages, bound by {_bound(plan)}"),
+        ("KV per page", amount(plan.kv_bytes_per_page), _count(plan.page_size, "token")),
+        (
+            "KV pool",
+            amount(plan.kv_bytes),
+            f"{_count(plan.num_pages, 'page')}, bound by {_bound(plan)}",
+        ),
         ("tokens in the pool", f"{plan.num_tokens:,}", f"{plan.wanted_tokens:,} wanted"),
         (
             "full contexts",
@@ -37,12 +40,8 @@ def render_memory_plan(plan: MemoryPlan) -> str:
     return "\n".join(lines + _advice(plan))
 
 
-def amount(num_bytes: int) -> str:
-    """``num_bytes`` in the largest unit that leaves at least 1."""
-    value, unit = float(num_bytes), 0
-    while value >= 1024 and unit < len(UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:,.{0 if unit == 0 else 2}f} {UNITS[unit]}"
+def _count(number: int, thing: str) -> str:
+    return f"1 {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _bound(plan: MemoryPlan) -> str:

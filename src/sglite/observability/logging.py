@@ -1,4 +1,4 @@
-"""Logs: an event and key=values, coloured on a terminal, one JSON object per line otherwise.
+"""Logs: an event and key=values, coloured on a terminal, or one JSON object per line.
 
     logger = logging.getLogger(__name__)
     log_event(logger, logging.INFO, "engine_ready", pages=512)
@@ -41,33 +41,32 @@ def bound_fields(**fields: Any) -> Iterator[None]:
 
 
 def configure_logging(
-    level: str = "info",
+    level: str = "warning",
     *,
     stream: TextIO | None = None,
-    style: Literal["auto", "text", "json"] = "auto",
+    style: Literal["text", "json"] = "text",
 ) -> None:
     """Send the log of sglite to ``stream``, standard output where none is given.
 
-    ``auto`` writes text to a terminal and JSON to anything else. Calling again replaces the setup.
+    Calling again replaces the setup.
     """
     target = stream or sys.stdout
-    is_terminal = target.isatty()
-    as_text = style == "text" or (style == "auto" and is_terminal)
+    formatter = TextFormatter(coloured=target.isatty()) if style == "text" else JsonFormatter()
     handler = logging.StreamHandler(target)
-    handler.setFormatter(TextFormatter(coloured=is_terminal) if as_text else JsonFormatter())
+    handler.setFormatter(formatter)
     logger = logging.getLogger(ROOT)
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
 
 
-def ensure_logging(level: str) -> None:
+def ensure_logging(level: str, *, style: Literal["text", "json"] = "text") -> None:
     """Log to standard error at ``level``, unless the program or this library set up a log already.
 
     For ``LLM(...)``: without it Python would show the event of a warning, but not its fields.
     """
     if not logging.getLogger(ROOT).hasHandlers():
-        configure_logging(level, stream=sys.stderr)
+        configure_logging(level, stream=sys.stderr, style=style)
 
 
 class TextFormatter(logging.Formatter):

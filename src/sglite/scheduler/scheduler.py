@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from sglite.config import CacheOptions, SchedulerOptions
-from sglite.kvcache.cache_manager import CacheManager
+from sglite.kvcache.cache_manager import CacheManager, SequencePages
 from sglite.observability import events as ev
 from sglite.request import FinishReason, OutputBatch, Request
 from sglite.scheduler.admission import Admission
@@ -25,7 +25,6 @@ from sglite.scheduler.step_builder import (
     Step,
     add_chunk,
     add_decodes,
-    is_decoding,
     list_runs,
     row_setup,
 )
@@ -158,9 +157,14 @@ class Scheduler:
         for sequence in list(self.batch.running):
             if sequence.state is not running:
                 continue  # retracted in this very loop, to make room for an older one
-            if not is_decoding(sequence):
+            # Written out, not called: this is the loop that 1,024 decoding requests go through.
+            bound, pages = sequence.num_tokens + sequence.num_pending, sequence.pages
+            assert pages is not None
+            if not sequence.row_has_sample or bound - sequence.num_scheduled != 1:
                 others.append(sequence)
-            elif sequence.num_bound < sequence.max_total and self._has_room(step, sequence, now):
+            elif bound < sequence.max_total and (
+                bound <= pages.capacity or self._has_room(step, sequence, pages, now)
+            ):
                 decoding.append(sequence)
         add_decodes(step, decoding)
         return others
@@ -211,12 +215,8 @@ class Scheduler:
 
     # -- memory pressure ---------------------------------------------------------------------------
 
-    def _has_room(self, step: Step, sequence: Sequence, now: float) -> bool:
+    def _has_room(self, step: Step, sequence: Sequence, pages: SequencePages, now: float) -> bool:
         """Reserve a slot for the next token, at the cost of younger sequences if need be."""
-        pages = sequence.pages
-        assert pages is not None
-        if sequence.num_bound <= pages.capacity:
-            return True
         first_new = len(pages.page_ids[0])
         while not self.cache.try_grow(pages, sequence.num_bound):
             if not self._make_room(sequence, now):

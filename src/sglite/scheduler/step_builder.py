@@ -21,11 +21,6 @@ class Step:
     context: int = 0
 
 
-def is_decoding(sequence: Sequence) -> bool:
-    """True where the next run is the one token that the executor sampled last for the row."""
-    return sequence.row_has_sample and sequence.num_bound - sequence.num_scheduled == 1
-
-
 def add_decodes(step: Step, sequences: list[Sequence]) -> None:
     """Add a run of one token each; the first runs of a plan."""
     plan, step_id = step.plan, step.plan.step_id

@@ -27,10 +27,12 @@ _UINT64 = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """What fits this server.
+    """What fits this engine.
 
     ``context_length`` and ``pool_tokens`` count tokens; ``vocab_size`` is the width of the logits
     and must not exceed the rows of the embedding. ``options`` may be a whole EngineConfig.
+    ``model_context_length`` is what the model was made for, None where that is not known; where
+    ``context_length`` is less, messages advise to raise it.
     """
 
     context_length: int
@@ -38,6 +40,12 @@ class RequestLimits:
     vocab_size: int
     eos_token_ids: frozenset[int] = frozenset()
     options: RequestOptions = field(default_factory=RequestOptions)
+    model_context_length: int | None = None
+
+    @property
+    def can_raise_context(self) -> bool:
+        """True where the model is made for more than ``context_length``."""
+        return self.context_length < (self.model_context_length or 0)
 
     @property
     def max_tokens(self) -> int:
@@ -163,16 +171,21 @@ def _fitting_prompt(prompt: Sequence[int], limits: RequestLimits) -> Sequence[in
 
 
 def _too_long(num_tokens: int, limits: RequestLimits) -> str:
+    what = f"prompt has {num_tokens:,} tokens"
     if num_tokens >= limits.context_length:
+        advice = f" or start with {_larger_context(limits)}" if limits.can_raise_context else ""
         return (
-            f"prompt has {num_tokens:,} tokens; this server fits {limits.context_length:,} "
-            "(context_length), prompt and output. Shorten it or start with --context-length."
+            f"{what}; this engine fits {limits.context_length:,} (context_length), prompt and "
+            f"output. Shorten it{advice}."
         )
     return (
-        f"prompt has {num_tokens:,} tokens; the KV pool of this server fits "
-        f"{limits.pool_tokens:,}. Shorten it or start with --max-total-tokens or "
-        "--mem-fraction-static."
+        f"{what}; the KV pool of this engine fits {limits.pool_tokens:,}. Shorten it or start with "
+        "--max-total-tokens or --mem-fraction-static."
     )
+
+
+def _larger_context(limits: RequestLimits) -> str:
+    return f"a larger --context-length (the model is made for {limits.model_context_length:,})"
 
 
 def _fitting_max_new_tokens(
@@ -202,12 +215,13 @@ def _too_much_output(num_prompt_tokens: int, asked: int, limits: RequestLimits) 
     total = num_prompt_tokens + asked
     what = f"prompt ({num_prompt_tokens:,} tokens) and max_new_tokens ({asked:,}) make {total:,}"
     if total > limits.context_length:
+        larger = f"{_larger_context(limits)} or " if limits.can_raise_context else ""
         return (
-            f"{what}; this server fits {limits.context_length:,} (context_length). Lower "
-            "max_new_tokens, or start with --context-length or --allow-auto-truncate."
+            f"{what}; this engine fits {limits.context_length:,} (context_length). Lower "
+            f"max_new_tokens, or start with {larger}--allow-auto-truncate."
         )
     return (
-        f"{what}; the KV pool of this server fits {limits.max_tokens:,}. Lower max_new_tokens, or "
+        f"{what}; the KV pool of this engine fits {limits.max_tokens:,}. Lower max_new_tokens, or "
         "start with --max-total-tokens, --mem-fraction-static or --allow-auto-truncate."
     )
 
