@@ -45,7 +45,7 @@ def start_engine(config: EngineConfig) -> Started:
     from sglite.models.loader import read_model_info
     from sglite.observability.logging import ensure_logging
 
-    ensure_logging(config.log_level)
+    ensure_logging(config.log_level, style=config.log_format)
     config = resolve(config, detect_hardware())
     source, revision = config.model_source, config.revision
     directory = resolve_model_directory(config.model_path, source=source, revision=revision)
@@ -66,6 +66,7 @@ def start_engine(config: EngineConfig) -> Started:
         vocab_size=info.spec.vocab_size,
         eos_token_ids=eos_token_ids,
         options=parts.config,
+        model_context_length=info.spec.context_length,
     )
     client = InProcessClient(parts.engine)
     defaults = info.generation_defaults

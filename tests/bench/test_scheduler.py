@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sglite.bench import scheduler as bench
+from sglite.cli.parser import CommandParser
 from sglite.errors import ConfigError
 from sglite.scheduler.invariants import check_scheduler
 
@@ -29,7 +30,7 @@ def test_every_case_is_printed(
     assert [line.split()[:3] for line in lines[1:]] == [["fcfs", "1", "0"], ["lpm", "2", "3"]]
 
 
-@pytest.mark.parametrize("words", [["--steps", "0"], ["--steps", "x"], ["--step", "1"]])
+@pytest.mark.parametrize("words", [["--steps", "0"], ["--steps", "x"], ["--stepz", "1"]])
 def test_bad_words_are_refused_as_by_every_command(words: list[str]) -> None:
     with pytest.raises(ConfigError, match="--step"):
-        bench.main(words)
+        bench.main(words, parser_class=CommandParser)

@@ -8,7 +8,7 @@ from sglite.cli import bench, main
 
 @pytest.fixture(autouse=True)
 def one_benchmark(monkeypatch, tmp_path):
-    (tmp_path / "scheduler.py").write_text("def main(argv=()): return len(argv)\n")
+    (tmp_path / "scheduler.py").write_text("def main(argv, *, parser_class): return len(argv)\n")
     (tmp_path / "_private.py").write_text("")
     package = types.ModuleType("sglite.bench")
     package.__path__ = [str(tmp_path)]

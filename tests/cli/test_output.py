@@ -49,12 +49,8 @@ class Writes(Terminal):
 def test_answer_does_not_run_into_the_log_of_the_steps(monkeypatch, level, pieces):
     terminal = Writes()
     monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setattr("sys.stderr", Terminal())
     text, finished = write_pieces(chunks(), log_level=level)
     assert (terminal.pieces, text) == (pieces, "ab") and finished is not None
-    monkeypatch.setattr("sys.stderr", io.StringIO())
-    write_pieces(chunks(), log_level=level)
-    assert terminal.pieces[len(pieces) :] == ["a", "b", ""]
 
 
 def test_file_gets_the_answer_as_it_is(capsys):

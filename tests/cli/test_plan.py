@@ -44,7 +44,7 @@ def test_options_reach_the_plan(model, capsys):
         for size in ("4", "4096", "-1")
     ]
     small, large, unlimited = (each["activation_bytes"] for each in chunks)
-    assert small < unlimited < large
+    assert small < unlimited == large
 
 
 def test_table_is_the_default(model, capsys):
@@ -56,7 +56,7 @@ def test_table_is_the_default(model, capsys):
     ("words", "message"),
     [
         (["--concurrency", "0"], "--concurrency: 0 is not allowed"),
-        (["--context-length", "257"], "257 is more than the model's own 256"),
+        (["--context-length", "257"], "context_length is 257; the model in"),
         (["--max-total-tokens", str(10**12)], "needs"),
     ],
 )

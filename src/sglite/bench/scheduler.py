@@ -8,16 +8,16 @@ end and arrive all the time, so admission, insertion and eviction are part of it
 
 from __future__ import annotations
 
+import argparse
 import gc
 import random
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sglite.cli.parser import CommandParser, parse_integer
 from sglite.config import CacheOptions, SchedulerOptions
+from sglite.errors import ConfigError
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.groups import KVGroup
 from sglite.observability.events import EventStream
@@ -135,12 +135,18 @@ class Load:
         return [self._random.randrange(1, 32000) for _ in range(count)]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table of all cases."""
-    parser = CommandParser(prog="sglite bench scheduler", description="Cost of a step.")
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    parser_class: type[argparse.ArgumentParser] = argparse.ArgumentParser,
+) -> int:
+    """Print the table of all cases; ConfigError where ``--steps`` is no number of steps."""
+    parser = parser_class(prog="sglite bench scheduler", description="Cost of a step.")
     parser.add_argument("--steps", default="400", help="steps timed for each case (default 400)")
-    given = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    num_steps = parse_integer(given.steps, flag="--steps", at_least=1)
+    steps = parser.parse_args(argv).steps
+    if not steps.isdecimal() or int(steps) < 1:
+        raise ConfigError(f"--steps: {steps!r} is not allowed; give an integer, at least 1")
+    num_steps = int(steps)
     print(f"{'policy':8} {'running':>8} {'waiting':>8} {'median':>10} {'p90':>10} {'max':>10}")
     for case in CASES:
         timing = Load(case).run(num_steps)

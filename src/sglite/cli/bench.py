@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
+from sglite.cli.parser import CommandParser
 from sglite.errors import ConfigError
 
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     if main is None:
         choices = ", ".join(benchmarks())
         raise ConfigError(f"{arguments.name} is not a benchmark; choose from {choices}")
-    return main(arguments.rest) or 0
+    return main(arguments.rest, parser_class=CommandParser) or 0
 
 
 def _find_main(name: str) -> Callable[..., int | None] | None:

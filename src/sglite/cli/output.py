@@ -33,10 +33,10 @@ def write_pieces(
 ) -> tuple[str, Generation | None]:
     """Write an answer as it comes; its text, and the generation where it came to its end.
 
-    Where a terminal shows a log of every step as well, the answer is written in one piece at the
-    end, so that the two do not run into each other.
+    At level ``debug`` every step is logged: the answer then is written in one piece at the end, so
+    that the two do not run into each other.
     """
-    is_held = log_level == "debug" and sys.stdout.isatty() and sys.stderr.isatty()
+    is_held = log_level == "debug"
     pieces, finished = [], None
     for chunk in chunks:
         pieces.append(chunk.text)

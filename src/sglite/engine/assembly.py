@@ -85,7 +85,7 @@ def _without_unsound_sharing(config: EngineConfig, spec: DecoderSpec) -> EngineC
         "depend on the length of their sequence; a context_length up to that keeps the cache"
     )
     fields = {"disable_radix_cache": True, "reason": reason}
-    logger.info("option_settled", extra={"fields": fields})
+    logger.warning("option_settled", extra={"fields": fields})
     return dataclasses.replace(config, disable_radix_cache=True)
 
 
