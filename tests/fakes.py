@@ -57,7 +57,8 @@ class FakeExecutor:
     """Executes plans over slots that hold tags ``(prefix hash, position)`` instead of KV.
 
     Reading a slot whose tag is not the expected one raises: a page was shared, freed or written
-    wrongly. ``invalid_requests`` makes the next sample of a request a NaN.
+    wrongly. ``invalid_requests`` makes the next sample of a request a NaN,
+    ``invalid_chunks`` the next piece of its prompt.
     """
 
     groups: tuple[KVGroup, ...]
@@ -65,6 +66,7 @@ class FakeExecutor:
     page_size: int
     rows: dict[int, FakeRow] = field(default_factory=dict)
     invalid_requests: set[str] = field(default_factory=set)
+    invalid_chunks: set[str] = field(default_factory=set)
     num_computed_tokens: int = 0
 
     def __post_init__(self) -> None:
@@ -93,8 +95,18 @@ class FakeExecutor:
                 self.invalid_requests.discard(row.setup.request_id)
                 invalid.add(entry)
         result.invalid = frozenset(invalid)
+        result.invalid_runs = frozenset(self._invalid_runs(plan))
         result.prompt_logprobs = [[] for _ in plan.prompt_logprob_spans]
         return result
+
+    def _invalid_runs(self, plan: StepPlan) -> list[int]:
+        found = []
+        for run in range(plan.run_continues.count(True), len(plan.run_rows)):
+            request_id = self.rows[plan.run_rows[run]].setup.request_id
+            if request_id in self.invalid_chunks:
+                self.invalid_chunks.discard(request_id)
+                found.append(run)
+        return found
 
     def sample(self, handle: StepResult, masks: object = None) -> None:
         """Sampling is part of ``launch`` here."""

@@ -134,6 +134,17 @@ def test_a_nan_marks_its_row_alone(executor: TorchExecutor, decoder: Decoder) ->
     assert after.token_ids[1] == expected_tokens(decoder, PROMPT, 2)[1]
 
 
+def test_a_nan_in_an_unsampled_chunk_names_its_run(executor: TorchExecutor) -> None:
+    poisoned = [*PROMPT[:3], POISON, *PROMPT[4:]]
+    plan = prefill(PROMPT, poisoned, added=[setup(0, 1), setup(1, 9)])
+    plan.sample_runs = []
+    assert run(executor, plan).invalid_runs == {1}
+    plan = prefill(poisoned, PROMPT, added=[setup(2, 2), setup(3, 10)])
+    plan.sample_runs = [0, 1]
+    result = run(executor, plan)
+    assert (result.invalid_runs, result.invalid) == ({0}, {0})
+
+
 @pytest.mark.parametrize("max_in_flight", [1, 2])
 def test_a_nan_request_leaves_the_others_and_the_pool_unharmed(
     decoder: Decoder, max_in_flight: int

@@ -201,7 +201,9 @@ class Life:
         if rng.random() < 0.02 and scheduler.batch.running:
             request_id = rng.choice(scheduler.batch.running).request_id
             self.disturbed.add(request_id)
-            self.executor.invalid_requests.add(request_id)
+            rng.choice([self.executor.invalid_requests, self.executor.invalid_chunks]).add(
+                request_id
+            )
         if rng.random() < 0.02:
             self.cache.flush()
 

@@ -597,6 +597,24 @@ def test_a_nan_ends_that_request_alone_and_its_pages_stay_out_of_the_cache(
     driver.check_all_free()
 
 
+@pytest.mark.parametrize("max_in_flight", [1, 2])
+def test_a_nan_in_a_piece_of_a_prompt_stays_out_of_the_cache(max_in_flight: int) -> None:
+    driver = SchedulerDriver.make(max_in_flight=max_in_flight, chunked_prefill_size=8)
+    driver.add("r", numbers(40), 8)
+    driver.turn(1)
+    driver.executor.invalid_chunks.add("r")
+    driver.run()
+    finish = driver.finishes["r"]
+    assert finish.reason is FinishReason.ERROR and driver.outputs["r"] == []
+    good = driver.scheduler.cache.stats().num_cached_tokens
+    assert good in (8, 16), "what was written before the NaN may stay"
+    driver.add("again", numbers(40), 8)
+    driver.run()
+    assert driver.finishes["again"].num_cached_tokens == good
+    driver.check_output("again")
+    driver.check_all_free()
+
+
 def test_a_nan_while_decoding_keeps_the_tokens_before_it() -> None:
     driver = SchedulerDriver.make()
     driver.add("r", LONG, 8)

@@ -6,6 +6,7 @@ Shape legend: T tokens packed, R sampled runs, E hidden, V vocab. See docs/shape
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import torch
@@ -34,6 +35,7 @@ class StepHandle:
     started_s: float
     output: SampleOutput | None = None
     prompt_logprobs: list[list[TokenLogprobs]] = field(default_factory=list)
+    invalid_runs: frozenset[int] = frozenset()
     elapsed_s: float = 0.0
 
 
@@ -92,6 +94,7 @@ class TorchExecutor:
             positions_R = torch.tensor(ends, dtype=torch.int64, device=logits_RV.device)
             handle.output = self._sampler.sample(logits_RV, rows, positions_R, masks_RV)
             self._rows.last_token_W[rows] = handle.output.token_ids_R
+        handle.invalid_runs = _find_invalid_chunks(handle)
         handle.prompt_logprobs = [
             self._score_prompt(handle, span) for span in plan.prompt_logprob_spans
         ]
@@ -99,7 +102,7 @@ class TorchExecutor:
 
     def collect(self, handle: StepHandle) -> StepResult:
         """What the step produced, as host lists."""
-        result = StepResult([], elapsed_s=handle.elapsed_s)
+        result = StepResult([], invalid_runs=handle.invalid_runs, elapsed_s=handle.elapsed_s)
         if handle.output is not None:
             sampled = handle.output.to_result()
             result.token_ids = sampled.token_ids
@@ -123,3 +126,20 @@ class TorchExecutor:
             setup.logprobs,
             chunk_rows=logits_chunk_rows(self._model.spec.vocab_size),
         )
+
+
+def _find_invalid_chunks(handle: StepHandle) -> frozenset[int]:
+    """Runs of prompt tokens with a NaN or infinity among their hidden states.
+
+    Their pages enter the prefix cache before anything is sampled from them; a decode's do not, and
+    its logits tell.
+    """
+    first = handle.plan.run_continues.count(True)
+    if first == len(handle.plan.run_rows):
+        return frozenset()
+    offsets = handle.offsets[first:]
+    is_bad_T = ~handle.hidden_TE[offsets[0] :].isfinite().all(dim=-1)
+    if not is_bad_T.any():
+        return frozenset()
+    bad_tokens = (is_bad_T.nonzero()[:, 0] + offsets[0]).tolist()
+    return frozenset(first + bisect_right(offsets, token) - 1 for token in bad_tokens)

@@ -105,13 +105,15 @@ class StopMatch:
 class StepResult:
     """What a step produced, one entry per element of ``StepPlan.sample_runs``.
 
-    ``invalid`` names the entries whose logits held a NaN or had no legal token.
+    ``invalid`` names the entries whose logits held a NaN or had no legal token, ``invalid_runs``
+    the runs of the plan whose hidden states held one: their KV must not be shared.
     ``prompt_logprobs`` follows ``StepPlan.prompt_logprob_spans``. ``stops`` is filled by the
     output processor, keyed by entry. ``elapsed_s`` feeds the cost model.
     """
 
     token_ids: list[int]
     invalid: frozenset[int] = frozenset()
+    invalid_runs: frozenset[int] = frozenset()
     logprobs: dict[int, TokenLogprobs] = field(default_factory=dict)
     prompt_logprobs: list[list[TokenLogprobs]] = field(default_factory=list)
     stops: dict[int, StopMatch] = field(default_factory=dict)

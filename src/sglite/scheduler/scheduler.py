@@ -25,10 +25,13 @@ from sglite.scheduler.step_builder import (
     Step,
     add_chunk,
     add_decodes,
+    describe_admission,
     list_runs,
     row_setup,
 )
 from sglite.scheduler.waiting_queue import WaitingQueue
+
+NOT_A_NUMBER = "the model's output was not a number"
 
 
 class Scheduler:
@@ -203,15 +206,7 @@ class Scheduler:
             sequence.num_cached_tokens = sequence.num_computed
             self._outputs.started.append((sequence.request_id, sequence.num_cached_tokens))
         if self._events.active:
-            self._events.emit(
-                ev.Admitted(
-                    sequence.request_id,
-                    sequence.row,
-                    sequence.num_tokens,
-                    sequence.num_computed,
-                    now - sequence.timings.arrival_s,
-                )
-            )
+            self._events.emit(describe_admission(sequence, now))
 
     # -- memory pressure ---------------------------------------------------------------------------
 
@@ -267,6 +262,8 @@ class Scheduler:
         num_told = len(self._outputs.tokens)
         for entry in result.invalid:  # before anything of it can enter the tree
             step.sequences[plan.sample_runs[entry]].is_poisoned = True
+        for run in result.invalid_runs:
+            step.sequences[run].is_poisoned = True
         self._commit_prompt_logprobs(step, result)
         self._commit_runs(step, now)
         self._commit_samples(step, result, now)
@@ -296,6 +293,9 @@ class Scheduler:
         sequence.num_computed += length
         if sequence.state is not SequenceState.RUNNING:
             return
+        if sequence.is_poisoned:
+            self._finish(sequence, FinishReason.ERROR, now, message=NOT_A_NUMBER)
+            return
         self.batch.insert_written(sequence, after_step=self._newest_open)
         if sequence.num_computed < sequence.num_prompt_tokens:
             return
@@ -315,8 +315,7 @@ class Scheduler:
             if sequence.finished:
                 continue  # the surplus token of a request that ended
             if not is_plain and entry in result.invalid:
-                message = "the model's output was not a number"
-                self._finish(sequence, FinishReason.ERROR, now, message=message)
+                self._finish(sequence, FinishReason.ERROR, now, message=NOT_A_NUMBER)
                 continue
             token = result.token_ids[entry]
             sequence.append_token(token)

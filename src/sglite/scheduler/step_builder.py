@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sglite.observability.events import Admitted
 from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan
 from sglite.scheduler.sequence import Sequence
 
@@ -76,6 +77,17 @@ def row_setup(sequence: Sequence) -> RowSetup:
         num_prompt_tokens=sequence.num_prompt_tokens,
         page_ids=tuple([max(page, 0) for page in ids] for ids in sequence.pages.page_ids),
         output_token_ids=sequence.token_ids[sequence.num_prompt_tokens :],
+    )
+
+
+def describe_admission(sequence: Sequence, now: float) -> Admitted:
+    """The event of a sequence that has just been given a row."""
+    return Admitted(
+        sequence.request_id,
+        sequence.row,
+        sequence.num_tokens,
+        sequence.num_computed,
+        now - sequence.timings.arrival_s,
     )
 
 
