@@ -89,8 +89,7 @@ def download_from_huggingface(model: str, revision: str | None) -> str:
         )
     except errors.GatedRepoError:
         raise ModelLoadError(
-            f"model {model!r} is gated: accept its terms on huggingface.co and log in with"
-            " `hf auth login`"
+            f"model {model!r} is gated: accept its terms on the hub and log in with `hf auth login`"
         ) from None
     except errors.RevisionNotFoundError:
         raise ModelLoadError(f"Hugging Face has no revision {revision!r} of {model!r}") from None
