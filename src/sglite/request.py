@@ -20,14 +20,6 @@ class FinishReason(Enum):
     ERROR = "error"
 
 
-class RequestStatus(Enum):
-    """Where a request stands in the scheduler."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    FINISHED = "finished"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
     """How the next token is chosen and when to stop (SGLang's names and semantics).

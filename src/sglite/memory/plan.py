@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from sglite.errors import ConfigError
+from sglite.kvcache.kv_pool import KVPool
 from sglite.memory.facts import MemoryFacts, read_memory_facts
 from sglite.memory.units import amount
 from sglite.models.spec import DecoderSpec
@@ -131,8 +132,16 @@ def plan_memory(
 
 def kv_bytes_per_token(spec: DecoderSpec, kv_dtype: torch.dtype, *, tp_size: int = 1) -> int:
     """Bytes that K and V of one token take in all layers of one rank."""
-    num_kv_heads = max(1, spec.num_kv_heads // tp_size)
-    return spec.num_layers * 2 * num_kv_heads * spec.head_dim * kv_dtype.itemsize
+    return sum(
+        KVPool.bytes_per_page(
+            group,
+            page_size=1,
+            num_kv_heads=max(1, spec.num_kv_heads // tp_size),
+            head_dim=spec.head_dim,
+            dtype=kv_dtype,
+        )
+        for group in spec.kv_groups()
+    )
 
 
 def activation_bytes(

@@ -34,7 +34,7 @@ class Sequence:
         "last_step", "max_total", "namespace", "num_cached_tokens", "num_computed",
         "num_hinted_pages", "num_pending", "num_prompt_tokens", "num_retractions",
         "num_scheduled", "num_tokens", "page_hashes", "pages", "prompt_logprob_next", "request",
-        "request_id", "row", "row_has_sample", "sort_key", "state", "stop_ids", "timings",
+        "request_id", "row", "row_has_sample", "state", "stop_ids", "timings",
         "token_ids", "watched_hash",
     )  # fmt: skip
 
@@ -72,7 +72,6 @@ class Sequence:
         self.page_hashes: list[int] = []
         self.num_hinted_pages = 0
         self.watched_hash: int | None = None
-        self.sort_key: tuple[float, ...] = (arrival_order,)
 
     @property
     def num_bound(self) -> int:

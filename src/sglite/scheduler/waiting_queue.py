@@ -1,7 +1,8 @@
 """The requests that wait, and the policies that order them.
 
-A policy is a function from the queue to the order of admission. Recipe for a new one: write the
-function, add it to ``POLICIES`` and to the choices of ``schedule_policy`` in ``config.py``.
+A policy is a function from the queue to the order of admission. Sorting is stable, also in reverse,
+so equals stay in order of arrival. Recipe for a new one: write the function, add it to ``POLICIES``
+and to the choices of ``schedule_policy`` in ``config.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sglite.kvcache.radix_tree import RadixNode
 from sglite.scheduler.sequence import Sequence, SequenceState
 
 by_arrival = attrgetter("arrival_order")
-by_sort_key = attrgetter("sort_key")
+by_hint = attrgetter("num_hinted_pages")
 
 
 class WaitingQueue:
@@ -94,14 +95,12 @@ def lpm(queue: WaitingQueue) -> list[Sequence]:
     """Longest cached prefix first (SGLang's cache-aware order); by arrival in a long queue."""
     if len(queue) > queue.lpm_fallback_threshold:
         return queue.arrivals
-    for sequence in queue.arrivals:
-        sequence.sort_key = (-sequence.num_hinted_pages, sequence.arrival_order)
-    return sorted(queue.arrivals, key=by_sort_key)
+    return sorted(queue.arrivals, key=by_hint, reverse=True)
 
 
 def lof(queue: WaitingQueue) -> list[Sequence]:
     """Longest output first: what takes longest starts earliest."""
-    return sorted(queue.arrivals, key=lambda s: (s.num_tokens - s.max_total, s.arrival_order))
+    return sorted(queue.arrivals, key=lambda s: s.max_total - s.num_tokens, reverse=True)
 
 
 def shuffled(queue: WaitingQueue) -> list[Sequence]:
@@ -113,7 +112,7 @@ def shuffled(queue: WaitingQueue) -> list[Sequence]:
 
 def priority(queue: WaitingQueue) -> list[Sequence]:
     """Highest ``priority`` first, then by arrival."""
-    return sorted(queue.arrivals, key=lambda s: (-s.request.priority, s.arrival_order))
+    return sorted(queue.arrivals, key=lambda s: s.request.priority, reverse=True)
 
 
 def dfs_weight(queue: WaitingQueue) -> list[Sequence]:
