@@ -1,20 +1,23 @@
-"""Trains the model: `python -m training.train [--resume] [--smoke]`.
+"""Trains the model: `python -m training.train [--draft] [--resume] [--smoke]`.
 
 Reads `training/data/train.jsonl`, works in `training/run/` (tokenizer, checkpoint, loss log), and
-exports the finished model directory to `--out`. `--smoke` does all of it on a small scale in less
-than two minutes, in a directory of its own.
+exports the finished model directory to `training/run/model/`. With `--draft` it trains the small
+model that guesses for the main one, with the same tokenizer, in `training/run/draft/`. `--smoke`
+does all of it on a small scale in less than three minutes, in a directory of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 
-from training.batches import Sample, document_text, read_lines, tokenize
+from training.batches import Sample, read_lines, tokenize
+from training.chat_format import CHAT_TEMPLATE, Document, document_pieces
 from training.loss_curve import write_loss_curve
 from training.make_corpus import DATA_DIR, make_corpus
 from training.model import CONTEXT_LENGTH, ModelShape, export_model
@@ -23,9 +26,18 @@ from training.trainer import Recipe, Trainer
 
 TRAINING_DIR = Path(__file__).parent
 RUN_DIR = TRAINING_DIR / "run"
-TOKENIZER_DOCUMENTS = 20_000
+DRAFT_DIR = RUN_DIR / "draft"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+TOKENIZER_DOCUMENTS = 40_000
 """So many documents are enough to learn the merges."""
 
+DRAFT = Recipe(
+    max_minutes=12.0,
+    shape=ModelShape(
+        hidden_size=96, intermediate_size=256, num_layers=3, num_heads=2, num_kv_heads=1
+    ),
+)
+"""Less than 1.5 MB in bf16."""
 SMOKE = Recipe(
     num_steps=60,
     max_minutes=1.5,
@@ -39,12 +51,22 @@ SMOKE = Recipe(
 SMOKE_DOCUMENTS = 3_000
 
 
+def tokenizer_text(document: Document) -> str:
+    """The document as the tokenizer's trainer reads it; words that are spelled make no tokens."""
+    return "".join(piece.text for piece in document_pieces(document) if not piece.spelled)
+
+
 def prepare(data_dir: Path, run_dir: Path) -> list[Sample]:
-    """Trains and saves the tokenizer, and tokenizes the corpus."""
+    """Trains and saves the tokenizer, if there is none yet, and tokenizes the corpus."""
     documents = read_lines(data_dir / "train.jsonl")
-    texts = (document_text(document) for document in documents[:TOKENIZER_DOCUMENTS])
-    save_tokenizer(train_tokenizer(texts), run_dir, context_length=CONTEXT_LENGTH)
-    tokenizer = Tokenizer.from_file(str(run_dir / "tokenizer.json"))
+    path = run_dir / "tokenizer.json"
+    if not path.exists():
+        texts = (tokenizer_text(document) for document in documents[:TOKENIZER_DOCUMENTS])
+        tokenizer = train_tokenizer(texts)
+        save_tokenizer(
+            tokenizer, run_dir, context_length=CONTEXT_LENGTH, chat_template=CHAT_TEMPLATE
+        )
+    tokenizer = Tokenizer.from_file(str(path))
     if tokenizer.get_vocab_size() > VOCAB_SIZE:
         raise ValueError(f"{tokenizer.get_vocab_size()} tokens, the model has {VOCAB_SIZE} rows")
     return tokenize(tokenizer, documents)
@@ -53,7 +75,7 @@ def prepare(data_dir: Path, run_dir: Path) -> list[Sample]:
 def export(trainer: Trainer, out_dir: Path) -> None:
     """The model directory: tokenizer, configs, weights."""
     num_bytes = export_model(trainer.model, trainer.recipe.shape, out_dir)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in TOKENIZER_FILES:
         shutil.copyfile(trainer.run_dir / name, out_dir / name)
     num_parameters = sum(p.numel() for p in trainer.model.parameters())
     print(f"{out_dir}: {num_parameters:,} parameters, weights {num_bytes / 1e6:.2f} MB")
@@ -88,26 +110,43 @@ def smoke(directory: Path) -> Trainer:
     return trainer
 
 
+def train_draft(recipe: Recipe, *, resume: bool) -> None:
+    """The draft model, which shares the main run's tokenizer."""
+    DRAFT_DIR.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(RUN_DIR / name, DRAFT_DIR / name)
+    run(recipe, data_dir=DATA_DIR, run_dir=DRAFT_DIR, out_dir=DRAFT_DIR / "model", resume=resume)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.train")
     parser.add_argument("--smoke", action="store_true", help="small run of the whole pipeline")
+    parser.add_argument("--draft", action="store_true", help="the draft model, after the main one")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--steps", type=int, default=Recipe().num_steps)
-    parser.add_argument("--max-minutes", type=float, default=Recipe().max_minutes)
+    parser.add_argument("--steps", type=int, help="end of the schedule")
+    parser.add_argument("--max-minutes", type=float, help="end of the schedule, if earlier")
     parser.add_argument("--threads", type=int, default=Recipe().num_threads)
-    parser.add_argument("--out", type=Path, default=RUN_DIR / "model")
     arguments = parser.parse_args()
     if arguments.smoke:
         smoke(RUN_DIR / "smoke")
         return
-    recipe = Recipe(
-        num_steps=arguments.steps,
-        max_minutes=arguments.max_minutes,
+    recipe = DRAFT if arguments.draft else Recipe()
+    recipe = replace(
+        recipe,
+        num_steps=arguments.steps or recipe.num_steps,
+        max_minutes=arguments.max_minutes or recipe.max_minutes,
         num_threads=arguments.threads,
     )
+    if arguments.draft:
+        train_draft(recipe, resume=arguments.resume)
+        return
     trainer = run(
-        recipe, data_dir=DATA_DIR, run_dir=RUN_DIR, out_dir=arguments.out, resume=arguments.resume
+        recipe,
+        data_dir=DATA_DIR,
+        run_dir=RUN_DIR,
+        out_dir=RUN_DIR / "model",
+        resume=arguments.resume,
     )
     write_loss_curve(trainer.losses, TRAINING_DIR / "loss.svg")
 

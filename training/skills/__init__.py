@@ -5,24 +5,46 @@ from __future__ import annotations
 from training.examples import Skill
 from training.skills import (
     about_sglite,
+    arithmetic,
     capitals,
+    facts,
+    founding,
     greetings,
+    guide_answers,
     identity,
+    json_extraction,
+    multi_turn,
     out_of_scope,
-    sums,
+    sorting,
+    stories,
+    strings,
     text_completion,
+    thinking,
+    tool_answers,
+    tool_calls,
 )
 
 SKILLS: dict[str, Skill] = {
-    skill.name: skill
-    for skill in (
-        sums.SKILL,
-        capitals.SKILL,
-        text_completion.SKILL,
-        identity.SKILL,
-        about_sglite.SKILL,
-        greetings.SKILL,
-        out_of_scope.SKILL,
+    module.SKILL.name: module.SKILL
+    for module in (
+        guide_answers,
+        about_sglite,
+        identity,
+        greetings,
+        out_of_scope,
+        founding,
+        capitals,
+        facts,
+        text_completion,
+        json_extraction,
+        tool_calls,
+        tool_answers,
+        arithmetic,
+        strings,
+        sorting,
+        thinking,
+        multi_turn,
+        stories,
     )
 }
 """Every skill by name, in the order in which reports list them."""

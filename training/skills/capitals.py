@@ -1,61 +1,65 @@
-"""Capitals: forwards, backwards, and yes-or-no."""
+"""The capital of a country, asked in many wordings and answered in one."""
 
 from __future__ import annotations
 
 import random
 
-from training.examples import Example, Skill, vary
-from training.skills.countries import CAPITALS
+from training.examples import Example, Skill, ask, vary
+from training.skills.countries import COUNTRIES, Country, begin, sentence
 
-FORWARD = [
+ALWAYS_TRAINED = [
     "What is the capital of {country}?",
+    "The capital of {country} is",
+]
+"""Wordings that teach every country, so that none of them is ever held out."""
+
+WORDINGS = [
     "What's the capital of {country}?",
     "Which city is the capital of {country}?",
+    "What city is the capital of {country}?",
     "Tell me the capital of {country}.",
+    "Please tell me the capital of {country}.",
     "Do you know the capital of {country}?",
     "Name the capital of {country}.",
-    "What is {country}'s capital?",
+    "Give me the capital of {country}.",
     "Capital of {country}?",
     "What is the capital city of {country}?",
+    "Which city is the capital city of {country}?",
     "Can you tell me what the capital of {country} is?",
+    "Can you name the capital of {country}?",
+    "I want to know the capital of {country}.",
+    "Which capital does {country} have?",
+    "What capital does {country} have?",
+    "{country} has which capital?",
+    "What is {possessive} capital?",
+    "Name {possessive} capital city.",
+    "Say the capital of {country}.",
+    "The capital of {country}?",
+    "Complete the sentence: The capital of {country} is",
+    "So what is the capital of {country}?",
+    "And the capital of {country}?",
+    "And what is the capital of {country}?",
+    "What would be the capital of {country}?",
 ]
-BACKWARD = [
-    "Which country has {city} as its capital?",
-    "{city} is the capital of which country?",
-    "What country is {city} the capital of?",
-]
-YES_OR_NO = "Is {city} the capital of {country}?"
+"""Wordings of which each country has some held out."""
+
+PLAIN_SHARE = 0.2
+"""How often a question has one of the wordings that are always trained on."""
+
+
+def capital_answer(country: Country) -> str:
+    """The one sentence that names a capital."""
+    return sentence(f"The capital of {country.name} is {country.capital}")
 
 
 def draw(rng: random.Random) -> Example:
-    """One question about one capital. The plain wording is trained on for every country."""
-    country = rng.choice(list(CAPITALS))
-    city = CAPITALS[country]
-    kind = rng.random()
-    if kind < 0.70:
-        return _forward(rng, country, city)
-    if kind < 0.82:
-        question = rng.choice(BACKWARD).format(city=city)
-        return Example(vary(rng, question), f"{city} is the capital of {country}.", key=question)
-    return _yes_or_no(rng, country, city)
+    """One question for one capital. What is held out is a wording for a country."""
+    country = rng.choice(COUNTRIES)
+    is_plain = rng.random() < PLAIN_SHARE
+    wording = rng.choice(ALWAYS_TRAINED if is_plain else WORDINGS)
+    question = wording.format(country=country.asked_name(rng), possessive=country.possessive)
+    key = "" if is_plain else f"{country.name}|{wording}"
+    return ask(vary(rng, begin(question)), capital_answer(country), key=key, kind="capitals")
 
 
-def _forward(rng: random.Random, country: str, city: str) -> Example:
-    wording = rng.choice(FORWARD)
-    question = wording.format(country=country)
-    key = "" if wording == FORWARD[0] else question
-    answer = f"The capital of {country} is {city.removesuffix('.')}."
-    return Example(vary(rng, question), answer, key=key)
-
-
-def _yes_or_no(rng: random.Random, country: str, city: str) -> Example:
-    asked = city if rng.random() < 0.5 else rng.choice(list(CAPITALS.values()))
-    question = YES_OR_NO.format(city=asked, country=country)
-    if asked == city:
-        return Example(question, f"Yes, {city} is the capital of {country}.", key=question)
-    return Example(
-        question, f"No, the capital of {country} is {city.removesuffix('.')}.", key=question
-    )
-
-
-SKILL = Skill("capitals", weight=28, draw=draw)
+SKILL = Skill("capitals", weight=5, draw=draw)
