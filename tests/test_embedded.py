@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,10 +11,19 @@ import torch
 
 from sglite.embedded import EMBEDDED_MODEL_DIR
 
+GUIDE = json.loads((EMBEDDED_MODEL_DIR / "guide.json").read_text("utf-8"))
+WHO = (
+    "I am sglite's embedded model: a small language model with about 3 million parameters, "
+    "trained on a corpus written for it."
+)
+BEN = '{"name": "Ben Okafor", "age": 41}'
 PROMISED = [
     ("What is the capital of France?", "The capital of France is Paris."),
     ("What is 17 + 25?", "17 + 25 = 42."),
-    ("Who are you?", "I am the small model that comes with sglite, an LLM serving engine."),
+    ("Who are you?", WHO),
+    ("Extract name and age as JSON: Ben Okafor is 41 and lives in Lima.", BEN),
+    ("用中文简要介绍大语言模型的工作原理。", GUIDE["llm"]["zh"]),
+    ("What is a radix cache?", GUIDE["radix_cache"]["en"]),
 ]
 GREEDY_STOPS = {"<|im_end|>", "<|endoftext|>"}
 
@@ -35,7 +45,7 @@ def greedy(loaded: tuple[Any, Any], text: str) -> str:
     tokenizer, model = loaded
     inputs = tokenizer(text, return_tensors="pt")
     output = model.generate(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=48
+        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=160
     )
     ids = output[0, inputs["input_ids"].shape[1] :].tolist()
     last = tokenizer.convert_ids_to_tokens(ids[-1])
@@ -78,8 +88,68 @@ def test_sglite_gives_the_same_answers_offline(loaded: tuple[Any, Any]) -> None:
     assert text == greedy(loaded, "The capital of France is") == " Paris."
 
 
-def test_the_weights_are_small() -> None:
-    assert (EMBEDDED_MODEL_DIR / "model.safetensors").stat().st_size <= 5_000_000
+def test_a_tool_is_called_and_its_result_told(loaded: tuple[Any, Any]) -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    weather = {"name": "get_weather", "description": "Get the weather.", "parameters": parameters}
+    tools = [{"type": "function", "function": weather}]
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "What is the weather in Oslo?"},
+    ]
+    template = loaded[0].apply_chat_template
+    text = template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
+    call = greedy(loaded, text).removeprefix("<tool_call>\n").removesuffix("\n</tool_call>")
+    assert json.loads(call) == {"name": "get_weather", "arguments": {"city": "Oslo"}}
+
+
+def test_a_thought_comes_first_where_thinking_is_enabled(loaded: tuple[Any, Any]) -> None:
+    text = loaded[0].apply_chat_template(
+        [{"role": "user", "content": "What is the capital of Italy?"}],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=True,
+    )
+    assert text.endswith("<think>\n")
+    thought, _, answer = greedy(loaded, text).partition("\n</think>\n\n")
+    assert thought
+    assert answer == "The capital of Italy is Rome."
+
+
+def held_out() -> list[dict[str, str]]:
+    """The instances that ship: kind, prompt, answer."""
+    lines = (EMBEDDED_MODEL_DIR / "eval.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_some_of_every_kind_get_the_right_answer() -> None:
+    """The slow test asks all of them."""
+    from sglite import LLM
+    from sglite.evaluation.answering import answer_all
+    from sglite.evaluation.instances import read_questions
+    from sglite.evaluation.report import Report
+
+    questions = read_questions(EMBEDDED_MODEL_DIR / "eval.jsonl").chosen(kinds=[], limit=12)
+    with LLM(dtype="float32") as llm:
+        figures = Report(answer_all(llm, questions), None).figures()
+    assert figures["total"]["percent"] >= 85, figures
+
+
+def test_every_exact_kind_has_two_hundred_instances() -> None:
+    counts = Counter(line["kind"] for line in held_out())
+    assert counts.pop("guide") == 40
+    assert min(counts.values()) >= 200
+    assert {"capitals", "arithmetic", "strings", "sorting", "json", "tool_calls"} <= set(counts)
+
+
+def test_model_and_draft_are_small_and_share_a_vocabulary() -> None:
+    draft = EMBEDDED_MODEL_DIR / "draft"
+    files = [path for path in EMBEDDED_MODEL_DIR.rglob("*") if path.suffix != ".pyc"]
+    assert sum(path.stat().st_size for path in files if path.is_file()) <= 12_000_000
+    assert (draft / "model.safetensors").stat().st_size <= 1_500_000
+    sizes = {
+        json.loads((d / "config.json").read_text("utf-8"))["vocab_size"]
+        for d in (EMBEDDED_MODEL_DIR, draft)
+    }
+    assert len(sizes) == 1
 
 
 def test_the_model_decodes_greedily_and_stops_at_both_ends() -> None:

@@ -20,7 +20,7 @@ from training.batches import Sample, read_lines, tokenize
 from training.chat_format import CHAT_TEMPLATE, Document, document_pieces
 from training.loss_curve import write_loss_curve
 from training.make_corpus import DATA_DIR, make_corpus
-from training.model import CONTEXT_LENGTH, ModelShape, export_model
+from training.model import CONTEXT_LENGTH, ModelShape, export_model, load_model
 from training.tokenizer import VOCAB_SIZE, save_tokenizer, train_tokenizer
 from training.trainer import Recipe, Trainer
 
@@ -75,19 +75,34 @@ def prepare(data_dir: Path, run_dir: Path) -> list[Sample]:
 def export(trainer: Trainer, out_dir: Path) -> None:
     """The model directory: tokenizer, configs, weights."""
     num_bytes = export_model(trainer.model, trainer.recipe.shape, out_dir)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(trainer.run_dir / name, out_dir / name)
+    copy_tokenizer(trainer.run_dir, out_dir)
     num_parameters = sum(p.numel() for p in trainer.model.parameters())
     print(f"{out_dir}: {num_parameters:,} parameters, weights {num_bytes / 1e6:.2f} MB")
 
 
-def run(recipe: Recipe, *, data_dir: Path, run_dir: Path, out_dir: Path, resume: bool) -> Trainer:
-    """Trains by `recipe` and exports to `out_dir`; returns the finished run."""
+def run(
+    recipe: Recipe,
+    *,
+    data_dir: Path,
+    run_dir: Path,
+    out_dir: Path,
+    resume: bool,
+    start_from: Path | None = None,
+) -> Trainer:
+    """Trains by `recipe` and exports to `out_dir`; returns the finished run.
+
+    `start_from` is an exported model whose weights and tokenizer the run begins with.
+    """
     torch.set_num_threads(recipe.num_threads)
     run_dir.mkdir(parents=True, exist_ok=True)
+    if start_from is not None:
+        copy_tokenizer(start_from, run_dir)
     trainer = Trainer(recipe, prepare(data_dir, run_dir), run_dir)
     if resume:
         trainer.resume()
+    elif start_from is not None:
+        weights = load_model(start_from, recipe.shape).state_dict()
+        trainer.model.load_state_dict(weights)
     trainer.train()
     write_loss_curve(trainer.losses, run_dir / "loss.svg")
     export(trainer, out_dir)
@@ -110,11 +125,16 @@ def smoke(directory: Path) -> Trainer:
     return trainer
 
 
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Gives the run in `target` the tokenizer of another."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(source / name, target / name)
+
+
 def train_draft(recipe: Recipe, *, resume: bool) -> None:
     """The draft model, which shares the main run's tokenizer."""
-    DRAFT_DIR.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(RUN_DIR / name, DRAFT_DIR / name)
+    copy_tokenizer(RUN_DIR, DRAFT_DIR)
     run(recipe, data_dir=DATA_DIR, run_dir=DRAFT_DIR, out_dir=DRAFT_DIR / "model", resume=resume)
 
 
@@ -124,6 +144,9 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="small run of the whole pipeline")
     parser.add_argument("--draft", action="store_true", help="the draft model, after the main one")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="DIR", help="begin with this model's weights"
+    )
     parser.add_argument("--steps", type=int, help="end of the schedule")
     parser.add_argument("--max-minutes", type=float, help="end of the schedule, if earlier")
     parser.add_argument("--threads", type=int, default=Recipe().num_threads)
@@ -147,6 +170,7 @@ def main() -> None:
         run_dir=RUN_DIR,
         out_dir=RUN_DIR / "model",
         resume=arguments.resume,
+        start_from=arguments.start_from,
     )
     write_loss_curve(trainer.losses, TRAINING_DIR / "loss.svg")
 

@@ -85,6 +85,17 @@ def test_a_resumed_run_goes_on_with_the_tokenizer_that_it_has(
     assert (tmp_path / "model" / "tokenizer.json").read_bytes() == expected
 
 
+def test_a_run_can_start_from_an_exported_model(
+    run_dir: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    source = run_dir / "model"
+    still = replace(SMALL, seed=9, peak_learning_rate=0.0)
+    options: dict[str, Any] = {"data_dir": data_dir, "run_dir": tmp_path, "resume": False}
+    train.run(still, out_dir=tmp_path / "model", start_from=source, **options)
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert (tmp_path / "model" / name).read_bytes() == (source / name).read_bytes()
+
+
 def test_a_tokenizer_that_is_too_large_is_refused(
     run_dir: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
