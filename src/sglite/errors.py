@@ -5,7 +5,9 @@
     ├── ModelLoadError      a bad or unsupported checkpoint    exit code 2
     ├── RequestError        a bad prompt or parameter          HTTP 400
     ├── CapacityError       no room now, try again later       HTTP 429 or 503
-    └── EngineDeadError     the engine stopped                 HTTP 503
+    ├── NotReadyError       starting or about to stop          HTTP 503
+    ├── EngineDeadError     the engine stopped                 HTTP 503
+    └── RemoteError         another server failed (clients)    never sent
 
 A message says what is wrong, the value, the limit, and what to do.
 """
@@ -44,5 +46,17 @@ class CapacityError(SgliteError):
         self.retry_after_s = retry_after_s
 
 
+class NotReadyError(SgliteError):
+    """The server is starting, or about to stop; ``retry_after_s`` is a hint in seconds."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class EngineDeadError(SgliteError):
     """The engine ended because of a fault; nothing more will be answered."""
+
+
+class RemoteError(SgliteError):
+    """The server that a client talks to cannot be reached, fails, or answers nonsense."""

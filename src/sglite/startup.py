@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sglite.config import EngineConfig
 from sglite.engine.output_processor import MakeStopChecker
-from sglite.ipc.client import EngineClient, InProcessClient
+from sglite.ipc.client import InProcessClient
 from sglite.observability.events import EventStream
 from sglite.validation import RequestLimits
 
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A running engine as a front sees it. ``config`` has nothing left open."""
+    """A running engine as a front sees it. ``config`` has nothing left open; subscribe to
+    ``events`` in the engine's thread alone.
+    """
 
-    client: EngineClient
+    client: InProcessClient
     config: EngineConfig
     tokenizer: Tokenizer | None
     spec: DecoderSpec
     generation_defaults: GenerationDefaults
     limits: RequestLimits
+    events: EventStream
 
 
 def start_engine(config: EngineConfig) -> Started:
@@ -70,7 +73,7 @@ def start_engine(config: EngineConfig) -> Started:
     )
     client = InProcessClient(parts.engine)
     defaults = info.generation_defaults
-    return Started(client, parts.config, tokenizer, info.spec, defaults, limits)
+    return Started(client, parts.config, tokenizer, info.spec, defaults, limits, events)
 
 
 def _load_tokenizer(config: EngineConfig, directory: Path, info: ModelInfo) -> Tokenizer:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sglite.engine.engine import Engine
 from sglite.errors import CapacityError, EngineDeadError
@@ -21,11 +22,23 @@ from sglite.request import OutputBatch, Request
 
 logger = logging.getLogger(__name__)
 
+IDLE_TURN_S = 0.5
+"""How often the loop turns when there is nothing to do: it shows that it lives, and a paused engine
+looks at its deadlines."""
+
 T = TypeVar("T")
 Deliver = Callable[[OutputBatch], None]
 """Takes outputs of one caller's requests. Called in the engine's thread: must not block."""
 Refuse = Callable[[str | None, Exception], None]
 """Takes a request id and the reason why it was not accepted; None: the engine is dead."""
+
+
+class EngineLoad(NamedTuple):
+    """How busy an engine is; ``num_waiting_tokens`` counts the prompts of those that wait."""
+
+    num_running: int
+    num_waiting: int
+    num_waiting_tokens: int
 
 
 class EngineClient(Protocol):
@@ -54,6 +67,7 @@ class InProcessClient:
         self._callers: dict[str, tuple[Deliver, Refuse]] = {}
         self._closing = False
         self._fault: BaseException | None = None
+        self._last_turn_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -70,12 +84,36 @@ class InProcessClient:
 
     def call(self, function: Callable[[Engine], T]) -> T:
         """See :class:`EngineClient`. Raises what ``function`` raises, or EngineDeadError."""
-        future: Future[T] = Future()
-        self._post(lambda: self._settle(future, function))
+        future = self.begin_call(function)
         while not wait([future], timeout=1.0).done:
             if not self._thread.is_alive() and not future.done():
                 raise self._dead() from self._fault
         return future.result()
+
+    def begin_call(self, function: Callable[[Engine], T]) -> Future[T]:
+        """Like :meth:`call`, without waiting. Callbacks of the future run in the engine's thread,
+        where they must not block. Raises EngineDeadError.
+        """
+        future: Future[T] = Future()
+        self._post(lambda: self._settle(future, function))
+        return future
+
+    @property
+    def load(self) -> EngineLoad:
+        """How busy the engine is, as seen from any thread at any moment."""
+        scheduler = self._engine.scheduler
+        queue = scheduler.queue
+        return EngineLoad(len(scheduler.batch.running), len(queue), queue.num_tokens)
+
+    @property
+    def loop_age_s(self) -> float:
+        """Seconds since the engine's loop last turned; idle, it turns every IDLE_TURN_S."""
+        return time.monotonic() - self._last_turn_s
+
+    def wait_until_stopped(self) -> BaseException | None:
+        """Wait for the engine's end; the fault that ended it, None where it was closed."""
+        self._thread.join()
+        return self._fault
 
     def close(self) -> None:
         """See :class:`EngineClient`. Safe to call twice."""
@@ -117,11 +155,18 @@ class InProcessClient:
             self._fail(fault)
 
     def _wait_for_work(self) -> bool:
-        """Sleep until there is something to do; False once closed."""
+        """Sleep until there is something to do, or a moment; False once closed."""
         with self._wake:
-            while not (self._inbox or self._closing or self._engine.has_work):
-                self._wake.wait()
+            if not (self._inbox or self._closing or self._can_advance):
+                self._wake.wait(IDLE_TURN_S)
+            self._last_turn_s = time.monotonic()
             return not self._closing
+
+    @property
+    def _can_advance(self) -> bool:
+        """True where a step does something now; a paused engine only ends its open steps."""
+        scheduler = self._engine.scheduler
+        return self._engine.has_work and not (scheduler.is_paused and not scheduler.num_open_steps)
 
     def _read_inbox(self) -> None:
         while self._inbox:
@@ -132,12 +177,15 @@ class InProcessClient:
             refuse(None, self._dead())
             return
         for request in requests:
+            request_id = request.request_id
             try:
+                if request_id in self._callers:
+                    raise CapacityError(f"the request id {request_id:.80} is in use")
                 self._engine.add(request)
             except CapacityError as error:
-                refuse(request.request_id, error)
+                refuse(request_id, error)
             else:
-                self._callers[request.request_id] = (deliver, refuse)
+                self._callers[request_id] = (deliver, refuse)
 
     def _abort(self, request_ids: list[str]) -> None:
         if self._fault is None:

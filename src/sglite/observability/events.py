@@ -138,6 +138,10 @@ class EventStream:
         """Call ``subscriber`` with every later event."""
         self.subscribers.append(subscriber)
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Undo :meth:`subscribe`; a subscriber may do so while it is called."""
+        self.subscribers = [other for other in self.subscribers if other != subscriber]
+
     def emit(self, event: Event) -> None:
         """Hand ``event`` to all subscribers."""
         for subscriber in self.subscribers:

@@ -40,6 +40,11 @@ def bound_fields(**fields: Any) -> Iterator[None]:
         _bound.reset(token)
 
 
+def bound() -> dict[str, Any]:
+    """The fields that are bound here, for whoever logs later and elsewhere about the same."""
+    return _bound.get()
+
+
 def configure_logging(
     level: str = "warning",
     *,
