@@ -9,12 +9,14 @@ from sglite.config import (
     RequestOptions,
     RuntimeOptions,
     SchedulerOptions,
+    ServerConfig,
+    ServerOptions,
 )
 from sglite.config_fields import option_fields
 from sglite.errors import ConfigError
 
 GROUPS = (ModelOptions, CacheOptions, SchedulerOptions, RequestOptions, RuntimeOptions)
-FIELDS = option_fields(EngineConfig)
+FIELDS = option_fields(ServerConfig)
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
@@ -25,10 +27,18 @@ def test_every_option_has_a_help_text_and_an_allowed_default(field):
 
 
 def test_every_field_is_an_option_of_exactly_one_group():
-    names = [name for group in GROUPS for name in option_fields(group)]
-    assert (
-        sorted(names) == sorted(FIELDS) == sorted(f.name for f in dataclasses.fields(EngineConfig))
-    )
+    engine = sorted(name for group in GROUPS for name in option_fields(group))
+    assert engine == sorted(field.name for field in dataclasses.fields(EngineConfig))
+    assert sorted([*engine, *option_fields(ServerOptions)]) == sorted(FIELDS)
+
+
+def test_secrets_are_neither_shown_nor_handed_to_the_engine():
+    config = ServerConfig(api_key="hidden", admin_api_key="hidden", page_size=4)
+    assert "hidden" not in repr(config) + str(config.to_public_dict())
+    assert config.engine_config() == EngineConfig(page_size=4)
+    with pytest.raises(ConfigError) as caught:
+        ServerConfig(api_key=271828)
+    assert "271828" not in str(caught.value)
 
 
 def test_no_two_options_share_a_spelling():

@@ -2,13 +2,14 @@ import argparse
 
 import pytest
 
-from sglite.config import EngineConfig
+from sglite.config import EngineConfig, ServerConfig
 from sglite.config_fields import option_fields
 from sglite.config_flags import (
     add_option_arguments,
     config_from_arguments,
     given_options,
     group_title,
+    server_config_from_arguments,
 )
 from sglite.errors import ConfigError
 
@@ -36,6 +37,16 @@ def sample_value(field):
     if field.choices:
         return field.choices[-1]
     return {int: 2, float: 0.5, bool: True, str: "text"}[field.kind]
+
+
+def test_server_has_its_own_options_and_those_of_the_engine(monkeypatch):
+    parser = argparse.ArgumentParser()
+    add_option_arguments(parser, ServerConfig)
+    monkeypatch.setenv("SGLITE_HOST", "localhost")
+    words = ["--port", "7", "--page-size", "4", "--stream-output"]
+    config = server_config_from_arguments(parser.parse_args(words))
+    assert (config.port, config.page_size, config.host) == (7, 4, "localhost")
+    assert config.incremental_streaming_output
 
 
 def test_no_form_turns_an_option_off_that_the_environment_turns_on(monkeypatch):

@@ -1,6 +1,6 @@
 import pytest
 
-from sglite.config import EngineConfig
+from sglite.config import EngineConfig, ServerConfig
 from sglite.config_fields import option_fields
 from sglite.config_sglang import EQUIVALENTS, NEVER, NOT_YET, translate
 from sglite.errors import ConfigError
@@ -20,7 +20,7 @@ random-seed enable-deterministic-inference skip-tokenizer-init stream-interval
 incremental-streaming-output allow-auto-truncate trust-remote-code disaggregation-mode
 """.split()
 
-OURS = {keyword for field in option_fields(EngineConfig).values() for keyword in field.keywords}
+OURS = {keyword for field in option_fields(ServerConfig).values() for keyword in field.keywords}
 
 
 @pytest.mark.parametrize("flag", SGLANG_FLAGS)
@@ -53,7 +53,7 @@ def test_equivalents_reach_their_option():
         ("dp_size", "1"),
         ("trust_remote_code", None),
         ("trust_remote_code", "false"),
-        ("enable_metrics", False),
+        ("enable_cache_report", False),
         ("kv_cache_dtype", "auto"),
     ],
 )

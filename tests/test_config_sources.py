@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sglite.config import EngineConfig
+from sglite.config import EngineConfig, ServerConfig
 from sglite.config_sources import (
     check_keywords,
     load_values,
@@ -62,10 +62,24 @@ def test_variable_may_have_any_name_that_a_keyword_has():
     assert read_environment(EngineConfig, {"SGLITE_MODEL": "m"}) == {"model_path": "m"}
     assert read_environment(EngineConfig, {"SGLITE_DUMMY_WEIGHT": "1"}) == {"load_format": "dummy"}
     assert read_environment(EngineConfig, {"SGLITE_DP_SIZE": "1"}) == {}
-    with pytest.raises(ConfigError, match="^SGLITE_PORT is not supported yet"):
-        read_environment(EngineConfig, {"SGLITE_PORT": "1"})
+    with pytest.raises(ConfigError, match="^SGLITE_DP_SIZE is not supported yet"):
+        read_environment(EngineConfig, {"SGLITE_DP_SIZE": "2"})
     with pytest.raises(ConfigError, match="SGLITE_MODEL_PATH: model_path is given twice"):
         read_environment(EngineConfig, {"SGLITE_MODEL": "m", "SGLITE_MODEL_PATH": "n"})
+
+
+def test_options_of_the_server_disturb_no_other_face(tmp_path):
+    environ = {"SGLITE_PORT": "1", "SGLITE_STREAM_OUTPUT": "1", "SGLITE_PAGE_SIZE": "4"}
+    assert read_environment(EngineConfig, environ) == {"page_size": 4}
+    assert read_environment(ServerConfig, environ)["port"] == 1
+    path = write(tmp_path, "a.json", '{"port": 1, "ssl-keyfile": "k", "page_size": 4}')
+    assert load_values(EngineConfig, {}, config_file=path, environ={}) == {"page_size": 4}
+    assert load_values(ServerConfig, {}, config_file=path, environ={})["ssl_keyfile"] == "k"
+
+
+def test_option_of_the_server_given_to_another_face_is_refused():
+    with pytest.raises(ConfigError, match="^port is an option of the server"):
+        check_keywords(EngineConfig, {"port": 1})
 
 
 def test_environment_names_a_file_and_yields_to_one_that_is_given(tmp_path):

@@ -34,6 +34,12 @@ def _why_one_device(value: object) -> str | None:
     return None
 
 
+def _why_one_worker(value: object) -> str | None:
+    if isinstance(value, int) and value > 1:
+        return "more than one HTTP process is not supported yet"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptionGroup:
     """Base of the option groups: no object with a bad value can be made."""
@@ -45,6 +51,16 @@ class OptionGroup:
     def to_dict(self) -> dict[str, Any]:
         """Every option by name."""
         return {name: getattr(self, name) for name in option_fields(self.__class__)}
+
+    def to_public_dict(self) -> dict[str, Any]:
+        """Every option by name but the secret ones."""
+        fields = option_fields(self.__class__)
+        return {name: getattr(self, name) for name, each in fields.items() if not each.is_secret}
+
+    @classmethod
+    def names_elsewhere(cls) -> frozenset[str]:
+        """Keywords of options that belong to others; environment and files may hold them."""
+        return frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +194,73 @@ class RuntimeOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerOptions(OptionGroup):
+    """`sglite serve`: where it listens, who may call it, how patient it is."""
+
+    host: str = option("127.0.0.1")
+    """Address to listen on. Any other than this machine's own needs a key."""
+    port: int = option(30000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one and says which."""
+    api_key: str | None = option(None, is_secret=True)
+    """Key that callers must send as `Authorization: Bearer KEY`. Rather use the environment or
+    api_key_file: other users of the machine see command lines."""
+    api_key_file: str | None = option(None)
+    """File with one key per line, all of them valid."""
+    admin_api_key: str | None = option(None, is_secret=True)
+    """Key for the control routes (flush, abort all, profile); unset: from this machine only."""
+    admin_api_key_file: str | None = option(None)
+    """File with one admin key per line."""
+    allow_unauthenticated: bool = option(False)
+    """Listen on other addresses than this machine's own without any key."""
+    ssl_certfile: str | None = option(None, aliases=("ssl-cert-file",))
+    """Certificate chain (PEM); with ssl_keyfile the server speaks HTTPS."""
+    ssl_keyfile: str | None = option(None, aliases=("ssl-key-file",))
+    """Private key (PEM) of the certificate."""
+    cors_origins: str | None = option(None)
+    """Origins that browsers may call from, with commas between them, or `*`; unset: none."""
+    served_model_name: str | None = option(None)
+    """Name of the model in answers and in /v1/models; unset: the model path."""
+    strict_model_name: bool = option(False)
+    """Refuse requests that name another model, instead of serving and echoing any name."""
+    stream_interval: int = option(1, ge=1)
+    """Tokens per streamed event, where a request does not say."""
+    incremental_streaming_output: bool = option(False, aliases=("stream-output",))
+    """Events of a /generate stream hold what is new, instead of everything so far."""
+    max_connections: int = option(4096, ge=1)
+    """Most open connections; more get a 503."""
+    keep_alive_timeout_s: float = option(30.0, gt=0)
+    """Seconds after which an idle connection is closed."""
+    read_timeout_s: float = option(10.0, gt=0)
+    """Seconds that a client may take to send the head, and the body, of a request."""
+    stall_timeout_s: float = option(30.0, gt=0)
+    """Seconds that a streaming client may read nothing before its request is aborted."""
+    drain_timeout_s: float = option(30.0, ge=0, aliases=("drain-timeout",))
+    """Seconds that running requests have to finish after SIGTERM or Ctrl-C."""
+    watchdog_timeout_s: float = option(60.0, gt=0, aliases=("watchdog-timeout",))
+    """Seconds without a turn of the engine's loop after which the server ends as failed."""
+    enable_metrics: bool = option(True)
+    """Count requests, tokens and latencies, and serve them at /metrics."""
+    log_requests: bool = option(False)
+    """Log one line per HTTP call and one per answer, at any log level: route, status, token counts,
+    seconds; never prompts."""
+    warm_prefix: str | None = option(None, aliases=("warm-prefixes",))
+    """Texts, with two vertical bars between them, whose KV is computed at start-up, in the
+    background."""
+    profile_dir: str | None = option(None)
+    """Directory that /start_profile may write traces to; unset: it is refused."""
+    api_workers: Literal[1] = option(1, why_not=_why_one_worker)
+    """HTTP processes in front of the engine; one for now."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineConfig(ModelOptions, CacheOptions, SchedulerOptions, RequestOptions, RuntimeOptions):
     """All options of an engine."""
+
+    @classmethod
+    def names_elsewhere(cls) -> frozenset[str]:
+        """See :class:`OptionGroup`: here those of the server."""
+        fields = option_fields(ServerOptions).values()
+        return frozenset(keyword for field in fields for keyword in field.keywords)
 
     @classmethod
     def from_kwargs(cls, **given: Any) -> EngineConfig:
@@ -196,3 +277,17 @@ class EngineConfig(ModelOptions, CacheOptions, SchedulerOptions, RequestOptions,
     def replace(self, **changes: Any) -> EngineConfig:
         """A copy with other values, checked again."""
         return replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig(EngineConfig, ServerOptions):
+    """All options of a server and its engine."""
+
+    @classmethod
+    def names_elsewhere(cls) -> frozenset[str]:
+        """See :class:`OptionGroup`: everything is here."""
+        return frozenset()
+
+    def engine_config(self) -> EngineConfig:
+        """The part that the engine's process gets: no keys, no addresses."""
+        return EngineConfig(**{name: getattr(self, name) for name in option_fields(EngineConfig)})

@@ -27,7 +27,8 @@ Every option has one name. With `page_size` as the example it is
   `SGLITE_CONFIG=FILE`. The file is YAML, JSON or, from Python 3.11 on, TOML.
 
 Every other spelling of a flag below is one of the keyword, the variable and the line as well:
-`--model`, `LLM(model=...)`, `SGLITE_MODEL`, `model: ...`.
+`--model`, `LLM(model=...)`, `SGLITE_MODEL`, `model: ...`. The server options are `sglite serve`'s
+alone; in the environment and in files they disturb nobody else.
 
 The command line (or the keyword) wins over the environment, that over the file, that over the
 default. Options that are true or false are plain flags, `--disable-radix-cache`; with `--no-` in
@@ -53,7 +54,7 @@ Refused for good: {never}.
 
 def configuration_page() -> str:
     """The whole page as Markdown."""
-    fields = option_fields(config.EngineConfig).values()
+    fields = option_fields(config.ServerConfig).values()
     groups = list(dict.fromkeys(field.group for field in fields))
     sections = [
         _section(group, [field for field in fields if field.group == group]) for group in groups

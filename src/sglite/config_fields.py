@@ -61,19 +61,22 @@ def option(
     le: float | None = None,
     gt: float | None = None,
     why_not: Callable[[Any], str | None] | None = None,
+    is_secret: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
     ``aliases`` are other names of the flag, ``spellings`` other words for a choice; the limits
     bound a number. ``why_not`` says in words why a refused value is, None where it cannot tell.
+    What ``is_secret`` is never shown.
     """
     metadata = {
         "aliases": aliases,
         "spellings": spellings or {},
         "limits": Limits(ge, le, gt),
         "why_not": why_not,
+        "is_secret": is_secret,
     }
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata, repr=not is_secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class OptionField:
     spellings: dict[str, str]
     limits: Limits
     why_not: Callable[[Any], str | None] | None
+    is_secret: bool
     help: str
     group: str
 
@@ -128,9 +132,8 @@ class OptionField:
             reason = self.why_not(value) if self.why_not is not None else None
             if reason is not None:
                 raise ConfigError(f"{label or self.name}: {reason}")
-            raise ConfigError(
-                f"{label or self.name}: {value!r:.80} is not allowed; give {self.allowed}"
-            )
+            shown = "this" if self.is_secret else f"{value!r:.80}"
+            raise ConfigError(f"{label or self.name}: {shown} is not allowed; give {self.allowed}")
         return converted
 
     def parse(self, text: str, *, label: str) -> Any:
@@ -199,6 +202,7 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any, *, owner: type) ->
         spellings=field.metadata["spellings"],
         limits=field.metadata["limits"],
         why_not=field.metadata["why_not"],
+        is_secret=field.metadata["is_secret"],
         help=attribute_docstrings(owner.__module__).get((owner.__name__, field.name), ""),
         group=owner.__name__,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sglite.config import EngineConfig
+from sglite.config import EngineConfig, ServerConfig
 from sglite.config_fields import OptionField, option_fields
 from sglite.config_sglang import EQUIVALENTS, translate
 from sglite.config_sources import load_values
@@ -97,6 +97,14 @@ def _merge(given: dict[str, Any], settled: dict[str, Any], flag: str) -> None:
 
 def config_from_arguments(arguments: argparse.Namespace, **defaults: Any) -> EngineConfig:
     """The config of a command line: flags over environment over ``--config`` over ``defaults``."""
-    given = given_options(arguments)
-    values = load_values(EngineConfig, given, config_file=getattr(arguments, "config", None))
-    return EngineConfig(**(defaults | values))
+    return EngineConfig(**(defaults | _values_of(arguments, EngineConfig)))
+
+
+def server_config_from_arguments(arguments: argparse.Namespace) -> ServerConfig:
+    """The same for the server's command line, which has all options."""
+    return ServerConfig(**_values_of(arguments, ServerConfig))
+
+
+def _values_of(arguments: argparse.Namespace, options: type) -> dict[str, Any]:
+    given = given_options(arguments, options)
+    return load_values(options, given, config_file=getattr(arguments, "config", None))

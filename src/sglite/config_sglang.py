@@ -21,6 +21,7 @@ EQUIVALENTS: dict[str, dict[Any, dict[str, Any]]] = {
         "radix": {"disable_radix_cache": False},
         "naive": {"disable_radix_cache": True},
     },
+    "enable_cache_report": {True: {}, False: {}},
     "dummy_weight": {True: {"load_format": "dummy"}, False: {}},
 }
 
@@ -29,23 +30,13 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 NOT_YET: dict[str, str] = {
     **dict.fromkeys(
         (
-            "host",
-            "port",
-            "served_model_name",
-            "api_key",
-            "admin_api_key",
             "tool_call_parser",
             "reasoning_parser",
-            "enable_metrics",
-            "enable_cache_report",
-            "log_requests",
-            "decode_log_interval",
-            "watchdog_timeout",
-            "stream_interval",
-            "incremental_streaming_output",
         ),
-        "it belongs to the server",
+        "answers are not parsed",
     ),
+    "decode_log_interval": "every step is logged at --log-level debug, none otherwise",
+    "num_tokenizer": "texts are encoded by the HTTP process",
     **dict.fromkeys(
         ("enable_hierarchical_cache", "hicache_ratio", "hicache_size", "hicache_write_policy"),
         "KV lives in one tier of memory",
@@ -73,7 +64,8 @@ HARMLESS: dict[str, tuple[str, ...]] = {
     "disaggregation_mode": ("null",),
     "grammar_backend": ("none",),
     "hicache_size": ("0",),
-    "stream_interval": ("1",),
+    "decode_log_interval": ("40",),
+    "num_tokenizer": ("0", "1"),
 }
 
 NEVER: dict[str, str] = {

@@ -40,6 +40,7 @@ def load_values(
     config_file = config_file or environ.get(CONFIG_VARIABLE) or None
     if config_file is not None:
         content = read_config_file(Path(config_file))
+        content = {key: each for key, each in content.items() if not _is_elsewhere(options, key)}
         values.update(check_keywords(options, content, source=f"{config_file}: "))
     values.update(read_environment(options, environ))
     values.update(check_keywords(options, given))
@@ -55,6 +56,8 @@ def check_keywords(options: type, given: Mapping[str, Any], *, source: str = "")
         label = f"{source}{key}"
         if name in keywords:
             settled = _check_keyword(keywords[name], name, value, label)
+        elif _is_elsewhere(options, name):
+            raise ConfigError(f"{label} is an option of the server; see `sglite serve --help`")
         elif is_foreign(name):
             settled = translate(name, value, label=label)
         else:
@@ -82,6 +85,8 @@ def read_environment(options: type, environ: Mapping[str, str]) -> dict[str, Any
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE or not text:
             continue
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if _is_elsewhere(options, name):
+            continue
         if name in keywords:
             field = keywords[name]
             settled = {field.name: field.parse(text, label=variable)}
@@ -146,6 +151,12 @@ READERS: dict[str, Callable[[str], Any]] = {
     ".toml": _read_toml,
     ".json": json.loads,
 }
+
+
+def _is_elsewhere(options: type, name: object) -> bool:
+    """True for an option of another face; one file and one environment serve all of them."""
+    elsewhere: Callable[[], frozenset[str]] = getattr(options, "names_elsewhere", frozenset)
+    return str(name).replace("-", "_") in elsewhere()
 
 
 def _hint(close: str | None) -> str:

@@ -62,7 +62,10 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationChunk:
-    """The next piece of an answer. ``text`` and ``token_ids`` are new; ``finished`` ends it."""
+    """The next piece of an answer. ``text`` and ``token_ids`` are new; ``finished`` ends it.
+
+    ``reasoning`` is text that the model thought rather than said, where somebody separates the two.
+    """
 
     request_id: str
     index: int
@@ -70,11 +73,15 @@ class GenerationChunk:
     token_ids: list[int]
     logprobs: list[TokenLogprobs] | None = None
     finished: Generation | None = None
+    reasoning: str = ""
 
 
 @dataclass(slots=True)
 class OpenGeneration:
-    """One request on its way to a :class:`Generation`."""
+    """One request on its way to a :class:`Generation`.
+
+    ``num_cached_tokens`` is that of its last admission, 0 before.
+    """
 
     request: Request
     index: int
@@ -82,6 +89,7 @@ class OpenGeneration:
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     prompt_logprobs: list[TokenLogprobs] = field(default_factory=list)
+    num_cached_tokens: int = 0
     num_told: int = 0
     held_text: str = ""
 
@@ -164,6 +172,8 @@ class GenerationCollector:
 
     def absorb(self, outputs: OutputBatch) -> list[GenerationChunk]:
         """The chunks that ``outputs`` completes, at most one per request."""
+        for request_id, num_cached_tokens in outputs.started:
+            self.open[request_id].num_cached_tokens = num_cached_tokens
         news: dict[str, list[int]] = {}
         for index, (request_id, token_id) in enumerate(outputs.tokens):
             news.setdefault(request_id, []).append(token_id)

@@ -19,7 +19,13 @@ from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from sglite.call import Call
-from sglite.call_options import Sampling, read_options, to_sampling_params
+from sglite.call_options import (
+    Sampling,
+    arranged,
+    is_single_prompt,
+    read_options,
+    to_sampling_params,
+)
 from sglite.config import EngineConfig
 from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
@@ -48,12 +54,23 @@ class Score:
 class LLM:
     """A loaded model that answers prompts; close it, or use it in a ``with`` block.
 
+    ``LLM(url=...)`` loads nothing: it gives a :class:`~sglite.client.remote_llm.RemoteLLM`, whose
+    methods of the same names ask a server.
+
     ``model`` is a directory, a hub id, or None for the small model that comes with sglite; the
     options are those of ``EngineConfig`` under SGLang's names. Raises ConfigError for a bad option
     and ModelLoadError for a bad model. Methods may be called from several threads.
     """
 
-    def __init__(self, model: str | None = None, **options: Any) -> None:
+    def __new__(cls, model: str | None = None, *, url: str | None = None, **options: Any) -> Any:
+        """An engine here, or the client of a server where there is a ``url``."""
+        if url is None:
+            return super().__new__(cls)
+        from sglite.client.remote_llm import RemoteLLM
+
+        return RemoteLLM(url, model=model, **options)
+
+    def __init__(self, model: str | None = None, *, url: str | None = None, **options: Any) -> None:
         from sglite.startup import start_engine
 
         if model is not None:
@@ -89,7 +106,7 @@ class LLM:
         Generation; otherwise a list in prompt order, the n samples of a prompt side by side.
         Raises RequestError, before anything runs, if any prompt or parameter is invalid.
         """
-        is_single = _is_single(prompts)
+        is_single = is_single_prompt(prompts)
         batch = [prompts] if is_single else list(prompts)
         opened = self._open_all(batch, sampling_params, **options)
         return self._finish(opened, is_single=is_single, show_progress=show_progress)
@@ -159,7 +176,7 @@ class LLM:
         **options: Any,
     ) -> Generation | list[Generation]:
         """:meth:`generate` without blocking the event loop; cancelling it aborts the requests."""
-        is_single = _is_single(prompts)
+        is_single = is_single_prompt(prompts)
         batch = [prompts] if is_single else list(prompts)
         opened = self._open_all(batch, sampling_params, **options)
         done: list[Generation] = []
@@ -167,7 +184,7 @@ class LLM:
             async for chunk in chunks:
                 if chunk.finished is not None:
                     done.append(chunk.finished)
-        return _arranged(done, is_single=is_single)
+        return arranged(done, is_single=is_single)
 
     async def async_stream(
         self, prompt: Prompt, sampling_params: Sampling = None, **options: Any
@@ -328,7 +345,7 @@ class LLM:
                 advance(len(chunk.token_ids), chunk.finished is not None)
                 if chunk.finished is not None:
                     done.append(chunk.finished)
-        return _arranged(done, is_single=is_single)
+        return arranged(done, is_single=is_single)
 
     async def _async_chunks(
         self, opened: list[OpenGeneration]
@@ -359,22 +376,6 @@ class LLM:
                 yield item
         finally:
             call.abort()
-
-
-def _is_single(prompts: Any) -> bool:
-    """True for text or token ids, False for a list of those. Raises RequestError for the rest."""
-    if not isinstance(prompts, str | list):
-        raise RequestError(
-            "prompts must be text, a list of token ids, or a list of either, got "
-            f"{type(prompts).__name__}",
-            param="prompt",
-        )
-    return isinstance(prompts, str) or (bool(prompts) and isinstance(prompts[0], int))
-
-
-def _arranged(done: list[Generation], *, is_single: bool) -> Generation | list[Generation]:
-    done.sort(key=lambda generation: generation.index)
-    return done[0] if is_single and len(done) == 1 else done
 
 
 def _score(generation: Generation) -> Score:

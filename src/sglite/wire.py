@@ -24,7 +24,22 @@ def generation_to_sglang(
     the generation has them. ``with_text`` fills the third element of their triples, which is null
     otherwise; it needs the tokenizer.
     """
-    meta: dict[str, Any] = {
+    meta = meta_info(generation)
+    texts = TokenTexts(tokenizer if with_text else None)
+    if generation.logprobs is not None:
+        meta |= logprob_lists("output", generation.logprobs, texts)
+        meta["output_token_logprobs_length"] = len(generation.logprobs)
+        meta |= logprob_lists("input", generation.prompt_logprobs or [], texts)
+    return {
+        "text": generation.text,
+        "output_ids": list(generation.token_ids),
+        "meta_info": meta,
+    }
+
+
+def meta_info(generation: Generation) -> dict[str, Any]:
+    """``meta_info`` of a finished answer, without its log-probabilities."""
+    return {
         "id": generation.request_id,
         "finish_reason": finish_reason_to_sglang(generation),
         "prompt_tokens": generation.num_prompt_tokens,
@@ -35,16 +50,6 @@ def generation_to_sglang(
         "num_retractions": generation.num_retractions,
         "dp_rank": None,
         "e2e_latency": generation.e2e_s,
-    }
-    texts = _TokenTexts(tokenizer if with_text else None)
-    if generation.logprobs is not None:
-        meta |= _logprob_lists("output", generation.logprobs, texts)
-        meta["output_token_logprobs_length"] = len(generation.logprobs)
-        meta |= _logprob_lists("input", generation.prompt_logprobs or [], texts)
-    return {
-        "text": generation.text,
-        "output_ids": list(generation.token_ids),
-        "meta_info": meta,
     }
 
 
@@ -64,23 +69,26 @@ def finish_reason_to_sglang(generation: Generation) -> dict[str, Any]:
     }
 
 
-class _TokenTexts:
+class TokenTexts:
     """The text of a token, null where there is no tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer | None) -> None:
         self.tokenizer = tokenizer
 
     def triple(self, token_id: int, logprob: float | None) -> Triple:
+        """``[logprob, token_id, text]``."""
         text = None if self.tokenizer is None else self.tokenizer.piece(token_id)
         return [logprob, token_id, text]
 
     def triples(self, pairs: Iterable[tuple[int, float]]) -> list[Triple] | None:
+        """The same for each of ``pairs``; None where there are none."""
         return [self.triple(token_id, logprob) for token_id, logprob in pairs] or None
 
 
-def _logprob_lists(
-    side: str, logprobs: Sequence[TokenLogprobs], texts: _TokenTexts
+def logprob_lists(
+    side: str, logprobs: Sequence[TokenLogprobs], texts: TokenTexts
 ) -> dict[str, Any]:
+    """The lists of one side, ``input`` or ``output``; those that nobody asked for are left out."""
     lists: dict[str, Any] = {
         f"{side}_token_logprobs": [texts.triple(each.token_id, each.logprob) for each in logprobs]
     }

@@ -44,6 +44,7 @@ class FakeChunk:
     text: str
     token_ids: list[int]
     finished: FakeGeneration | None = None
+    reasoning: str = ""
 
 
 @dataclass

@@ -10,6 +10,8 @@ from sglite.cli import bench, main
 def one_benchmark(monkeypatch, tmp_path):
     (tmp_path / "scheduler.py").write_text("def main(argv, *, parser_class): return len(argv)\n")
     (tmp_path / "_private.py").write_text("")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "__init__.py").write_text("")
     package = types.ModuleType("sglite.bench")
     package.__path__ = [str(tmp_path)]
     monkeypatch.setitem(sys.modules, "sglite.bench", package)

@@ -86,8 +86,8 @@ def test_command_gets_its_arguments_and_gives_its_code(command):
     [
         (["generat"], "sglite: generat is not a command; the nearest one is generate\n"),
         (["qqqq"], "sglite: qqqq is not a command; see sglite --help\n"),
-        (["serve"], "sglite: serve: the server is not in this version yet\n"),
-        (["serve", "--port", "1"], "sglite: serve: the server is not in this version yet\n"),
+        (["doctor"], "sglite: doctor: it is not in this version yet\n"),
+        (["doctor", "--json"], "sglite: doctor: it is not in this version yet\n"),
     ],
 )
 def test_unknown_and_later_commands_are_refused(capsys, words, message):

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line, ``sys.argv`` where none is given, and return the exit code."""
-    from sglite.cli.entry import run
-
+    try:
+        from sglite.cli.entry import run
+    except KeyboardInterrupt:
+        return 130
     return run(argv)

@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def benchmarks() -> list[str]:
     """Names of the modules of ``sglite.bench`` that have a ``main``."""
     package = importlib.import_module("sglite.bench")
-    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    modules = pkgutil.iter_modules(package.__path__)
+    names = [module.name for module in modules if not module.ispkg]  # packages are their parts
     return sorted(name for name in names if not name.startswith("_"))
 
 

@@ -12,10 +12,11 @@ from sglite.cli.asking import Message
 from sglite.cli.interrupt import Interrupt, catch_interrupt
 from sglite.cli.output import is_complete, say, summary, write_answer, write_pieces
 from sglite.config_fields import nearest
-from sglite.errors import CapacityError, RequestError
-from sglite.request import SamplingParams
+from sglite.errors import CapacityError, RemoteError, RequestError
 
 if TYPE_CHECKING:
+    from sglite.call_options import Sampling
+    from sglite.client.remote_llm import RemoteLLM
     from sglite.generation import Generation, GenerationChunk
     from sglite.llm import LLM
 
@@ -27,7 +28,9 @@ class ChatSession:
     message: a question that could not be answered is taken back.
     """
 
-    def __init__(self, llm: LLM, sampling: SamplingParams, *, system: str | None = None) -> None:
+    def __init__(
+        self, llm: LLM | RemoteLLM, sampling: Sampling, *, system: str | None = None
+    ) -> None:
         self.llm = llm
         self.sampling = sampling
         self.system = system
@@ -67,7 +70,7 @@ class ChatSession:
         self.messages.append({"role": "user", "content": question})
         try:
             answer = self._stream_answer()
-        except (RequestError, CapacityError) as error:
+        except (RequestError, CapacityError, RemoteError) as error:
             say(f"{error} (/reset forgets the conversation)")
             self.messages.pop()
             return
@@ -143,7 +146,7 @@ class ChatSession:
         if self.last is not None:
             say(summary(self.last))
         stats: dict[str, Any] = self.llm.stats()
-        width = max(len(name) for name in stats)
+        width = max((len(name) for name in stats), default=0)
         for name, value in stats.items():
             say(f"  {name:<{width}}  {value:>12,}")
 

@@ -17,20 +17,20 @@ from sglite.errors import ConfigError, ModelLoadError, RequestError
 # Each module has add_arguments(parser) and run(arguments) -> exit code. Nothing of a module is
 # imported before it is asked for: `sglite --help` takes milliseconds.
 COMMANDS = {
+    "serve": "serve a model over HTTP",
     "generate": "answer prompts from the command line or standard input",
     "chat": "chat in the terminal",
     "demo": "chat in a terminal, otherwise answer three questions",
     "smoke": "check end to end that text comes, exit 0 only if it does",
     "verify": "compare this checkpoint with transformers: logits and greedy tokens",
+    "eval": "ask the questions of a file and count the right answers",
     "plan": "say what fits into memory, before loading anything",
     "make-model": "write a checkpoint with random weights",
     "bench": "measure",
 }
 
 LATER = {
-    "serve": "the server is not in this version yet",
     "doctor": "it is not in this version yet",
-    "eval": "it is not in this version yet",
 }
 
 EXIT_FAILED = 1

@@ -37,8 +37,13 @@ def write_pieces(
     that the two do not run into each other.
     """
     is_held = log_level == "debug"
-    pieces, finished = [], None
+    pieces, finished, was_reasoning = [], None, False
     for chunk in chunks:
+        if was_reasoning and not chunk.reasoning:
+            say("")
+        was_reasoning = bool(chunk.reasoning)
+        if was_reasoning:
+            _write_reasoning(chunk.reasoning)
         pieces.append(chunk.text)
         finished = chunk.finished or finished
         if not is_held:
@@ -52,6 +57,13 @@ def write_answer(text: str) -> None:
     """Write a piece of an answer at once; without control characters where a terminal shows it."""
     sys.stdout.write(_CONTROL.sub("�", text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+def _write_reasoning(text: str) -> None:
+    """Write what the model thinks for the person at the terminal, faintly."""
+    shown = _CONTROL.sub("�", text)
+    print(f"\x1b[2m{shown}\x1b[0m" if sys.stderr.isatty() else text, end="", file=sys.stderr)
+    sys.stderr.flush()
 
 
 def write_json(value: Any) -> None:

@@ -112,6 +112,10 @@ class ChatTemplate:
         except (jinja2.TemplateError, RecursionError) as error:
             raise ModelLoadError(f"the chat template is not valid Jinja: {error}") from error
 
+    def mentions(self, word: str) -> bool:
+        """True where the template's source has ``word``, such as the name of a role."""
+        return word in self._source
+
     def render(
         self,
         messages: list[dict[str, Any]],

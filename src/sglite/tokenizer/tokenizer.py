@@ -111,6 +111,10 @@ class Tokenizer:
         """True where chats can be rendered."""
         return "default" in self._templates
 
+    def chat_template_mentions(self, word: str) -> bool:
+        """True where a chat template's source has ``word``, such as the name of a role."""
+        return any(template.mentions(word) for template in self._templates.values())
+
     def render_chat(
         self,
         messages: Any,

@@ -197,7 +197,7 @@ def _checked(values: Mapping[str, object], defaults: SamplingParams) -> Sampling
 def _refuse_key(key: object, value: object) -> None:
     """Raise for a key that is no parameter; an unset one of ``UNSUPPORTED`` passes."""
     if key in UNSUPPORTED:
-        if value is None or value == "":
+        if value is None or value is False or value in ("", [], {}) or _is_one_beam(key, value):
             return
         raise RequestError(f"{key} is not supported yet; leave it out", param=str(key))
     if not isinstance(key, str):
@@ -212,3 +212,8 @@ def _refuse_key(key: object, value: object) -> None:
         f"There are: {', '.join(sorted(CHECKS))}",
         param=name,
     )
+
+
+def _is_one_beam(key: object, value: object) -> bool:
+    """True for ``beam_width: 1``, which is no search."""
+    return key == "beam_width" and type(value) is int and value == 1

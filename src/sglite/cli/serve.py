@@ -1,0 +1,29 @@
+"""Serve a model over HTTP: SGLang's and OpenAI's APIs, on this machine unless told otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from sglite.cli.output import say, say_on_terminal
+from sglite.config import ServerConfig
+from sglite.config_flags import add_option_arguments, server_config_from_arguments
+from sglite.observability.logging import configure_logging
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Every option is a flag."""
+    add_option_arguments(parser, ServerConfig)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until stopped: 0 after a signal, 1 where the engine failed, 2 for bad options."""
+    configure_logging(stream=sys.stderr)  # reading the options may warn
+    config = server_config_from_arguments(arguments)
+    configure_logging(config.log_level, stream=sys.stderr, style=config.log_format)
+    if getattr(arguments, "api_key", None) or getattr(arguments, "admin_api_key", None):
+        say("a key on the command line can be read by every user of this machine; --api-key-file")
+    from sglite.server.launch import serve
+
+    say_on_terminal(f"loading {config.model_path or 'the embedded model'} ...")
+    return serve(config, say)

@@ -1,0 +1,98 @@
+"""What every protocol shares: from a checked prompt to the chunks of its answers.
+
+    route handler ──open_prompt()──▶ OpenGeneration ... ──answer()──▶ AnswerStream ──▶ chunks
+
+A front knows text and requests; it knows nothing of HTTP. One per HTTP process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sglite.generation import OpenGeneration
+from sglite.request import LogprobParams, SamplingParams
+from sglite.server.answer_stream import AnswerStream
+from sglite.server.observation import Observation
+from sglite.server.open_calls import OpenCalls
+from sglite.tokenizer.text_assembler import TextAssembler
+from sglite.validation import RequestLimits, build_requests
+from sglite.validation.requests import RequestTraits
+
+if TYPE_CHECKING:
+    from sglite.config import ServerConfig
+    from sglite.ipc.process_client import ProcessClient
+    from sglite.models.generation_config import GenerationDefaults
+    from sglite.tokenizer import Tokenizer
+
+
+@dataclass(slots=True)
+class Front:
+    """The engine, the tokenizer and the options as the routes see them.
+
+    ``model_directory`` is what ``tokenizer_path`` reports to clients, which load it.
+    ``is_draining`` is set when the server is about to stop: new requests get a 503.
+    ``observation`` counts and logs.
+    ``open_calls`` knows calls by their clients' ids.
+    """
+
+    config: ServerConfig
+    engine: ProcessClient
+    tokenizer: Tokenizer | None
+    limits: RequestLimits
+    generation_defaults: GenerationDefaults
+    model_directory: str
+    architectures: list[str]
+    is_draining: bool = False
+    observation: Observation = field(default_factory=Observation)
+    open_calls: OpenCalls = field(default_factory=OpenCalls)
+    _counter: itertools.count[int] = field(default_factory=itertools.count)
+    _streams: weakref.WeakSet[AnswerStream] = field(default_factory=weakref.WeakSet)
+
+    def open_prompt(
+        self,
+        prompt_token_ids: Sequence[int],
+        sampling: SamplingParams,
+        logprobs: LogprobParams | None = None,
+        *,
+        traits: RequestTraits | None = None,
+        first_index: int = 0,
+    ) -> list[OpenGeneration]:
+        """Check one prompt and make its ``n`` requests, indexed from ``first_index``.
+
+        The ids of the engine's requests are random and never a client's (R16). Raises RequestError.
+        """
+        requests = build_requests(
+            secrets.token_hex(16),
+            prompt_token_ids,
+            sampling,
+            logprobs,
+            limits=self.limits,
+            server_seed=self.config.random_seed,
+            counter=next(self._counter),
+            traits=traits,
+        )
+        return [
+            OpenGeneration(request, first_index + offset, self._assembler(request.sampling))
+            for offset, request in enumerate(requests)
+        ]
+
+    def answer(self, opened: list[OpenGeneration]) -> AnswerStream:
+        """Submit the requests of one call. Raises EngineDeadError, NotReadyError."""
+        stream = AnswerStream(self.engine, opened, self.observation.open_call())
+        self._streams.add(stream)
+        return stream
+
+    def fail_open_calls(self, error: Exception) -> None:
+        """End every open call with this error: their time is up."""
+        for stream in list(self._streams):
+            stream.fail(error)
+
+    def _assembler(self, sampling: SamplingParams) -> TextAssembler | None:
+        if self.tokenizer is None:
+            return None
+        return TextAssembler(self.tokenizer, sampling, eos_token_ids=self.limits.eos_token_ids)

@@ -1,0 +1,174 @@
+"""The life of a server: starting, serving, draining, gone; and what ends it.
+
+    starting ──engine ready──▶ serving ──SIGTERM, SIGINT──▶ draining ──done or time up──▶ gone (0)
+                                  └──engine dead or silent──▶ every stream told ─────────▶ gone (1)
+
+A second signal ends the draining at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import uvicorn
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sglite.errors import NotReadyError
+from sglite.observability.logging import log_event
+from sglite.server.error_table import HttpError, error_response
+
+if TYPE_CHECKING:
+    from sglite.config import ServerConfig
+    from sglite.server.front import Front
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+POLL_S = 0.1
+LAST_WORDS_S = 1.0
+EXIT_CLEAN = 0
+EXIT_FAILED = 1
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: when to stop is decided in this module."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+class SwitchedApp:
+    """Answers 503 until the application is there; HTTP is up before the model is."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp = starting_app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call by the present application."""
+        await self.app(scope, receive, send)
+
+
+async def starting_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """What calls get while the model loads."""
+    if scope["type"] == "http":
+        is_live = scope["path"] == "/health/live"
+        starting = HttpError("the server is starting", status=503, code="starting")
+        response = Response() if is_live else error_response(starting)
+        await response(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+
+
+class Lifecycle:
+    """Runs one server until it ends. ``exit_code`` is what the process ends with."""
+
+    def __init__(self, server: QuietServer, config: ServerConfig) -> None:
+        self.server = server
+        self.exit_code = EXIT_CLEAN
+        self._config = config
+        self._front: Front | None = None
+        self._num_signals = 0
+        self._drain: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def signals(self) -> AsyncIterator[None]:
+        """Inside, SIGTERM and SIGINT stop the server instead of the process."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self.on_signal)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def on_signal(self) -> None:
+        """Drain at the first signal, stop at the second."""
+        self._num_signals += 1
+        self._stopping.set()
+        if self._front is None or self._num_signals > 1:
+            self._stop_now()
+        else:
+            self._front.is_draining = True
+            self._drain = asyncio.ensure_future(self._drain_calls())
+
+    def on_http_end(self, http: asyncio.Future[None]) -> None:
+        """The HTTP server has ended; where nobody wanted that, so does everything."""
+        fault = None if http.cancelled() else http.exception()
+        if self.server.should_exit and fault is None:
+            return
+        logger.critical("http_failed", exc_info=fault)
+        self.exit_code = EXIT_FAILED
+        self.server.should_exit = True
+        self._stopping.set()
+
+    async def start(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of ``work``; None, and ``work`` cancelled, where a signal comes first."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            stopped.cancel()
+            task.cancel()
+            await asyncio.gather(task, stopped, return_exceptions=True)
+
+    async def serve(self, front: Front) -> int:
+        """Watch over a server that is ready until it ends; the exit code."""
+        self._front = front
+        if self._stopping.is_set():
+            self._stop_now()
+        while not self.server.should_exit:
+            if not front.engine.is_alive:
+                await self._fail(front)
+                break
+            await asyncio.sleep(POLL_S)
+        return self.exit_code
+
+    async def _drain_calls(self) -> None:
+        """Wait for the running calls, tell those that are late, and let uvicorn end."""
+        front, timeout_s = self._front, self._config.drain_timeout_s
+        log_event(logger, logging.INFO, "draining", calls=self._num_calls, seconds=timeout_s)
+        if not await self._wait_for_calls(timeout_s) and front is not None:
+            log_event(logger, logging.WARNING, "drain_timed_out", calls=self._num_calls)
+            front.fail_open_calls(NotReadyError("the server stopped before the answer was done"))
+            await self._wait_for_calls(LAST_WORDS_S)
+        self.server.should_exit = True
+
+    async def _fail(self, front: Front) -> None:
+        """The engine is gone, and its client has told every call: let them say so, and end."""
+        logger.critical("engine_failed", extra={"fields": {"hint": "the log above has the cause"}})
+        self.exit_code = EXIT_FAILED
+        front.is_draining = True
+        await self._wait_for_calls(LAST_WORDS_S)
+        self._stop_now()
+
+    def _stop_now(self) -> None:
+        if self._front is not None:
+            self._front.is_draining = True
+            self._front.fail_open_calls(NotReadyError("the server was stopped"))
+        self.server.should_exit = True
+
+    async def _wait_for_calls(self, timeout_s: float) -> bool:
+        """True once no call is running; False where the time is up first."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while self._num_calls and loop.time() < deadline_s and not self.server.should_exit:
+            await asyncio.sleep(min(POLL_S, timeout_s))
+        return not self._num_calls
+
+    @property
+    def _num_calls(self) -> int:
+        return len(self.server.server_state.tasks)
