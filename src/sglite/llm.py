@@ -304,17 +304,9 @@ class LLM:
         return self._tokenizer().encode(prompt) if isinstance(prompt, str) else prompt
 
     def _assembler(self, sampling: SamplingParams) -> Any:
-        if self.tokenizer is None:
-            if sampling.stop or sampling.stop_regex:
-                raise RequestError(
-                    "stop strings need the tokenizer, and skip_tokenizer_init is set; use "
-                    "stop_token_ids",
-                    param="stop",
-                )
-            return None
-        from sglite.tokenizer.text_assembler import TextAssembler
+        from sglite.tokenizer.text_assembler import try_assembler
 
-        return TextAssembler(self.tokenizer, sampling, eos_token_ids=self._limits.eos_token_ids)
+        return try_assembler(self.tokenizer, sampling, eos_token_ids=self._limits.eos_token_ids)
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sglite.errors import CapacityError, EngineDeadError
-from sglite.ipc.client import InProcessClient, _split
+from sglite.ipc.client import InProcessClient
 from sglite.request import (
     FinishReason,
     OutputBatch,
@@ -15,7 +15,6 @@ from sglite.request import (
     RequestFinish,
     RequestTimings,
     SamplingParams,
-    TokenLogprobs,
 )
 from tests.fakes import EOS, expected_output
 from tests.scheduler.harness import SchedulerDriver, prompts_with_output
@@ -333,36 +332,3 @@ def finish(request_id: str) -> RequestFinish:
         max_new_tokens=1,
         timings=RequestTimings(arrival_s=0.0),
     )
-
-
-def test_each_caller_gets_its_columns_with_logprobs_at_their_tokens() -> None:
-    one, two = Caller(), Caller()
-    callers = {
-        "a": (one.deliver, one.refuse),
-        "b": (two.deliver, two.refuse),
-        "c": (one.deliver, one.refuse),
-    }
-    outputs = OutputBatch(
-        started=[("a", 3), ("b", 4)],
-        tokens=[("b", 10), ("a", 11), ("b", 12), ("c", 13)],
-        logprobs={1: TokenLogprobs(11, -1.1), 2: TokenLogprobs(12, -1.2)},
-        prompt_logprobs=[("c", [TokenLogprobs(9, -0.9)])],
-        finished=[finish("b"), finish("c")],
-    )
-    parts = dict(_split(outputs, callers))
-    first, second = parts[one.deliver], parts[two.deliver]
-    assert first.started == [("a", 3)] and second.started == [("b", 4)]
-    assert first.tokens == [("a", 11), ("c", 13)] and second.tokens == [("b", 10), ("b", 12)]
-    assert first.logprobs == {0: TokenLogprobs(11, -1.1)}
-    assert second.logprobs == {1: TokenLogprobs(12, -1.2)}
-    assert first.prompt_logprobs == [("c", [TokenLogprobs(9, -0.9)])]
-    assert not second.prompt_logprobs
-    assert [f.request_id for f in first.finished] == ["c"]
-    assert [f.request_id for f in second.finished] == ["b"]
-
-
-def test_a_caller_with_no_news_is_not_disturbed() -> None:
-    one, two = Caller(), Caller()
-    callers = {"a": (one.deliver, one.refuse), "b": (two.deliver, two.refuse)}
-    parts = _split(OutputBatch(tokens=[("a", 1)]), callers)
-    assert [deliver for deliver, _ in parts] == [one.deliver]

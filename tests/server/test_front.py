@@ -51,6 +51,13 @@ def test_without_a_tokenizer_answers_are_ids():
     assert asyncio.run(main()) == ("", PROMPT)
 
 
+def test_stop_strings_are_refused_where_nobody_reads_text():
+    front = make_front(skip_tokenizer_init=True)
+    with pytest.raises(RequestError, match="skip_tokenizer_init") as refused:
+        front.open_prompt(PROMPT, SamplingParams(stop=("x",)))
+    assert refused.value.param == "stop"
+
+
 def test_open_calls_can_be_failed_and_finished_ones_are_left_alone():
     async def main():
         front = make_front()

@@ -7,18 +7,7 @@ import random
 from training.examples import Example, Skill, ask, draw_phrase, user, vary
 from training.skills import arithmetic, capitals, greetings, identity, sorting, strings
 from training.skills.countries import COUNTRIES, begin, sentence
-from training.skills.guide import (
-    basics,
-    memory,
-    models,
-    output,
-    parallel,
-    requests,
-    sampling,
-    speed,
-    steps,
-    usage,
-)
+from training.skills.guide import TOPICS
 from training.skills.words import draw_pseudo_word, draw_word
 
 KIND = "thinking"
@@ -66,14 +55,6 @@ def _steps_of_product(a: int, b: int) -> str:
     )
 
 
-_TOPICS = [
-    topic
-    for module in (
-        *(basics, memory, models, output, parallel),
-        *(requests, sampling, speed, steps, usage),
-    )
-    for topic in module.TOPICS
-]
 _STEPS = {"+": _steps_of_sum, "-": _steps_of_difference, "*": _steps_of_product}
 
 
@@ -167,7 +148,7 @@ def _draw_small_talk(rng: random.Random) -> Example:
 
 def _draw_subject(rng: random.Random) -> Example:
     """A subject of the guide, in the plainest wording."""
-    topic = rng.choice(_TOPICS)
+    topic = rng.choice(list(TOPICS.values()))
     question = vary(rng, f"What is {topic.names[0]}?")
     return _think(ask(question, topic.text), f"The user asks what {topic.names[0]} is.")
 

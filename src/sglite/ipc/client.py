@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sglite.engine.engine import Engine
 from sglite.errors import CapacityError, EngineDeadError
+from sglite.ipc.splitting import split_outputs
 from sglite.request import OutputBatch, Request
 
 logger = logging.getLogger(__name__)
@@ -205,7 +206,7 @@ class InProcessClient:
         """Give every caller its part."""
         if not outputs:
             return
-        for deliver, part in _split(outputs, self._callers):
+        for deliver, part in split_outputs(outputs, lambda name: self._callers[name][0]):
             deliver(part)
         for finish in outputs.finished:
             self._callers.pop(finish.request_id, None)
@@ -226,25 +227,3 @@ class InProcessClient:
         for refuse in refusals:
             refuse(None, self._dead())
         self._engine.close()
-
-
-def _split(
-    outputs: OutputBatch, callers: dict[str, tuple[Deliver, Refuse]]
-) -> list[tuple[Deliver, OutputBatch]]:
-    """Outputs by caller; a batch with one caller is passed on as it is."""
-    delivers = {deliver for deliver, _ in callers.values()}
-    if len(delivers) == 1:
-        return [(delivers.pop(), outputs)]
-    parts = {deliver: OutputBatch() for deliver in delivers}
-    for entry in outputs.started:
-        parts[callers[entry[0]][0]].started.append(entry)
-    for index, token in enumerate(outputs.tokens):
-        part = parts[callers[token[0]][0]]
-        if index in outputs.logprobs:
-            part.logprobs[len(part.tokens)] = outputs.logprobs[index]
-        part.tokens.append(token)
-    for scored in outputs.prompt_logprobs:
-        parts[callers[scored[0]][0]].prompt_logprobs.append(scored)
-    for finish in outputs.finished:
-        parts[callers[finish.request_id][0]].finished.append(finish)
-    return [(deliver, part) for deliver, part in parts.items() if part]

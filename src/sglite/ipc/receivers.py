@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sglite.errors import EngineDeadError
+from sglite.ipc.splitting import split_outputs
 from sglite.request import OutputBatch
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Receivers:
 
     def deliver(self, batch: OutputBatch) -> None:
         """Give every receiver its part of ``batch``."""
-        for receiver, part in self._split(batch):
+        for receiver, part in split_outputs(batch, self._owner):
             self._tell(receiver, part)
         for finish in batch.finished:
             self._open.pop(finish.request_id, None)
@@ -71,40 +72,8 @@ class Receivers:
                 self._open[request_id] = NOBODY
             receiver.refuse(None, error)
 
-    def _split(self, batch: OutputBatch) -> list[tuple[Receiver, OutputBatch]]:
-        """``batch`` by receiver; passed on as it is where it is for one."""
-        owner = self._open.get
-        named = {owner(request_id) for request_id, _ in batch.tokens}
-        named.update(owner(end.request_id) for end in batch.finished)
-        named.update(owner(request_id) for request_id, _ in batch.started)
-        named.update(owner(request_id) for request_id, _ in batch.prompt_logprobs)
-        if len(named) == 1:
-            (only,) = named
-            return [] if only is None else [(only, batch)]
-        return list(self._parts(batch).items())
-
-    def _parts(self, batch: OutputBatch) -> dict[Receiver, OutputBatch]:
-        parts: dict[Receiver, OutputBatch] = {}
-
-        def part_of(request_id: str) -> OutputBatch:
-            receiver = self._open.get(request_id, NOBODY)
-            part = parts.get(receiver)
-            if part is None:
-                part = parts[receiver] = OutputBatch()
-            return part
-
-        for entry in batch.started:
-            part_of(entry[0]).started.append(entry)
-        for index, token in enumerate(batch.tokens):
-            part = part_of(token[0])
-            if index in batch.logprobs:
-                part.logprobs[len(part.tokens)] = batch.logprobs[index]
-            part.tokens.append(token)
-        for scored in batch.prompt_logprobs:
-            part_of(scored[0]).prompt_logprobs.append(scored)
-        for finish in batch.finished:
-            part_of(finish.request_id).finished.append(finish)
-        return parts
+    def _owner(self, request_id: str) -> Receiver:
+        return self._open.get(request_id, NOBODY)
 
 
 class _Nobody:

@@ -19,7 +19,7 @@ from sglite.request import LogprobParams, SamplingParams
 from sglite.server.answer_stream import AnswerStream
 from sglite.server.observation import Observation
 from sglite.server.open_calls import OpenCalls
-from sglite.tokenizer.text_assembler import TextAssembler
+from sglite.tokenizer.text_assembler import TextAssembler, try_assembler
 from sglite.validation import RequestLimits, build_requests
 from sglite.validation.requests import RequestTraits
 
@@ -93,6 +93,4 @@ class Front:
             stream.fail(error)
 
     def _assembler(self, sampling: SamplingParams) -> TextAssembler | None:
-        if self.tokenizer is None:
-            return None
-        return TextAssembler(self.tokenizer, sampling, eos_token_ids=self.limits.eos_token_ids)
+        return try_assembler(self.tokenizer, sampling, eos_token_ids=self.limits.eos_token_ids)

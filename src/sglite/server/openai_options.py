@@ -141,11 +141,6 @@ def _sampling(
             f"min_tokens is {sampling.min_new_tokens:,}, more than {limit_field} ({limit:,})",
             param="min_tokens",
         )
-    if front.tokenizer is None and (sampling.stop or sampling.stop_regex):
-        raise RequestError(
-            "stop strings need the tokenizer, and skip_tokenizer_init is set; use stop_token_ids",
-            param="stop",
-        )
     return sampling
 
 

@@ -97,9 +97,10 @@ class EventStreamResponse(Response):
                 raise
             if not isinstance(error, SgliteError):
                 logger.exception("stream_failed")
-            write_error = self._write_error
-            told = stream_error(error, request_id=request_id) if write_error is None else None
-            await writer.write(write_error(error) if write_error is not None else told or b"")
+            if self._write_error is not None:
+                await writer.write(self._write_error(error))
+            else:
+                await writer.write(stream_error(error, request_id=request_id))
         finally:
             aclose = getattr(self._events, "aclose", None)
             if aclose is not None:

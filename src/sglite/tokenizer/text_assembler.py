@@ -5,11 +5,32 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from sglite.errors import RequestError
 from sglite.request import FinishReason, SamplingParams
 from sglite.tokenizer.stop_checker import StopChecker, TextMatch
 
 if TYPE_CHECKING:
     from sglite.tokenizer.tokenizer import Tokenizer
+
+
+def try_assembler(
+    tokenizer: Tokenizer | None,
+    sampling: SamplingParams,
+    *,
+    eos_token_ids: Collection[int] | None = None,
+) -> TextAssembler | None:
+    """The assembler of a request; None without a tokenizer, where answers are token ids.
+
+    Raises RequestError where stop strings would need the tokenizer that is not there.
+    """
+    if tokenizer is not None:
+        return TextAssembler(tokenizer, sampling, eos_token_ids=eos_token_ids)
+    if sampling.stop or sampling.stop_regex:
+        raise RequestError(
+            "stop strings need the tokenizer, and skip_tokenizer_init is set; use stop_token_ids",
+            param="stop",
+        )
+    return None
 
 
 class TextAssembler:
