@@ -149,6 +149,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, help="end of the schedule")
     parser.add_argument("--max-minutes", type=float, help="end of the schedule, if earlier")
+    parser.add_argument("--learning-rate", type=float, help="its peak; less for --start-from")
     parser.add_argument("--threads", type=int, default=Recipe().num_threads)
     arguments = parser.parse_args()
     if arguments.smoke:
@@ -159,6 +160,7 @@ def main() -> None:
         recipe,
         num_steps=arguments.steps or recipe.num_steps,
         max_minutes=arguments.max_minutes or recipe.max_minutes,
+        peak_learning_rate=arguments.learning_rate or recipe.peak_learning_rate,
         num_threads=arguments.threads,
     )
     if arguments.draft:

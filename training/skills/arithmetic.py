@@ -196,4 +196,4 @@ def draw(rng: random.Random) -> Example:
     return ask(draw_question(rng, operation, a, b), answer, key=key, kind=KIND)
 
 
-SKILL = Skill("arithmetic", weight=34, draw=draw)
+SKILL = Skill("arithmetic", weight=28, draw=draw)

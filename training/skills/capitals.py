@@ -62,4 +62,4 @@ def draw(rng: random.Random) -> Example:
     return ask(vary(rng, begin(question)), capital_answer(country), key=key, kind="capitals")
 
 
-SKILL = Skill("capitals", weight=5, draw=draw)
+SKILL = Skill("capitals", weight=4, draw=draw)

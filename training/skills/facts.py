@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass
 
 from training.examples import Example, Skill, ask, vary
-from training.skills.capitals import capital_answer
 from training.skills.countries import COUNTRIES, Country, begin, sentence
 from training.skills.general_facts import FAMILIES, PHRASES
 
@@ -159,10 +158,8 @@ def _yes_or_no(rng: random.Random) -> Example:
     wording = rng.choice(YES_OR_NO)
     question = wording.format(capital=asked.asked_capital(rng), country=country.asked_name(rng))
     key = f"{country.name}|{asked.capital}|{wording}"
-    if asked == country:
-        answer = f"Yes, {is_capital(country)}"
-    else:
-        answer = f"No, {capital_answer(country).replace('The', 'the', 1)}"
+    verdict = "yes" if asked == country else "no"
+    answer = f"The capital of {country.name} is {country.capital}, so {verdict}."
     return ask(vary(rng, question), answer, key=key, kind="facts")
 
 
@@ -191,4 +188,4 @@ def _phrase(rng: random.Random) -> Example:
     return ask(vary(rng, wording), intent.answer, key=key, kind="facts")
 
 
-SKILL = Skill("facts", weight=7, draw=draw)
+SKILL = Skill("facts", weight=14, draw=draw)

@@ -129,4 +129,4 @@ def _chinese(rng: random.Random, topic: Topic) -> str:
     return question.rstrip("？。") if rng.random() < 0.2 else question
 
 
-SKILL = Skill("guide", weight=7, draw=draw, is_exact=False)
+SKILL = Skill("guide", weight=8, draw=draw, is_exact=False)

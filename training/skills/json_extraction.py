@@ -299,4 +299,4 @@ def draw(rng: random.Random) -> Example:
     return Example(answer, f"{kind.name}|{values}", messages=messages, kind="json")
 
 
-SKILL = Skill("json_extraction", weight=9, draw=draw)
+SKILL = Skill("json_extraction", weight=12, draw=draw)

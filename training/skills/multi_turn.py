@@ -384,4 +384,4 @@ def draw(rng: random.Random) -> Example:
     return draw_one(rng)
 
 
-SKILL = Skill("multi_turn", weight=3.5, draw=draw)
+SKILL = Skill("multi_turn", weight=4, draw=draw)

@@ -11,7 +11,7 @@ KIND = "sorting"
 DISTINCT_FIRST_LETTERS_SHARE = 0.9
 EQUAL_SHARE = 0.04
 TASKS = ["numbers", "words", "larger of two", "extreme of a list", "comparison"]
-TASK_WEIGHTS = [36, 26, 12, 14, 12]
+TASK_WEIGHTS = [32, 32, 12, 14, 10]
 
 ASCENDING = [
     "Sort these numbers: {items}",
@@ -173,7 +173,7 @@ def _comparison(rng: random.Random) -> Example:
     question = rng.choice(GREATER_QUESTIONS if is_greater else LESS_QUESTIONS).format(a=a, b=b)
     relation = "equal to" if a == b else "greater than" if a > b else "less than"
     is_true = a > b if is_greater else a < b
-    answer = f"{'Yes' if is_true else 'No'}, {a} is {relation} {b}."
+    answer = f"{a} is {relation} {b}, so {'yes' if is_true else 'no'}."
     return ask(vary(rng, question), answer, key=instance_key("compare", [a, b]), kind=KIND)
 
 
@@ -191,4 +191,4 @@ def draw(rng: random.Random) -> Example:
     return _comparison(rng)
 
 
-SKILL = Skill("sorting", weight=12, draw=draw)
+SKILL = Skill("sorting", weight=22, draw=draw)

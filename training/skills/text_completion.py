@@ -156,4 +156,4 @@ def _cut(rng: random.Random, text: str) -> Example:
     return Example(text[len(prompt) :], "", text=prompt)
 
 
-SKILL = Skill("text_completion", weight=3, draw=draw)
+SKILL = Skill("text_completion", weight=2, draw=draw)

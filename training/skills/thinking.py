@@ -103,10 +103,7 @@ def _steps_on_letters(name: str, word: str, letter: str) -> str:
     if name == "length":
         counted = ", ".join(f"{one} {place}" for place, one in enumerate(word, start=1))
         return f"I count the letters: {counted}."
-    places = [str(place) for place, one in enumerate(word, start=1) if one == letter]
-    found = " and ".join(places) if places else "none"
-    counted = ", ".join(f"{one} {place}" for place, one in enumerate(word, start=1))
-    return f'I look for "{letter}": {counted}.\nFound at: {found}.'
+    return f'I spell it, {spelled}, and count every "{letter}".'
 
 
 def _draw_letters(rng: random.Random) -> Example:
@@ -181,4 +178,4 @@ def draw(rng: random.Random) -> Example:
     return draw_one(rng)
 
 
-SKILL = Skill("thinking", weight=5, draw=draw)
+SKILL = Skill("thinking", weight=14, draw=draw)

@@ -75,7 +75,7 @@ def order(question: str, answer: str) -> str:
         a, b = numbers
         is_true = a < b if re.search("less|smaller|lower", text) else a > b
         relation = "equal to" if a == b else "greater than" if a > b else "less than"
-        return f"{'Yes' if is_true else 'No'}, {a} is {relation} {b}."
+        return f"{a} is {relation} {b}, so {'yes' if is_true else 'no'}."
     if re.search("largest|biggest|maximum", text):
         return f"The largest number is {max(numbers)}."
     if re.search("smallest|lowest|minimum", text):
@@ -117,7 +117,9 @@ def letters(question: str, word: str, letter: str) -> str:
     if letter:
         num_times = sum(one == letter for one in word)
         times = "1 time" if num_times == 1 else f"{num_times} times"
-        return f'{spelled}: the letter "{letter}" occurs {times}.'
+        numbers = iter(range(1, num_times + 1))
+        marked = "-".join(f"{one}({next(numbers)})" if one == letter else one for one in word)
+        return f'{marked}: the letter "{letter}" occurs {times}.'
     if re.search("how many|count|how long|number of", text):
         return f"{spelled} has {len(word)} letters."
     return spelled

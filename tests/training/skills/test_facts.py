@@ -53,10 +53,10 @@ def test_yes_or_no_is_right() -> None:
             city, country = asked
             is_right = CITIES[city] == country.name
             answers.append(is_right)
-            assert example.answer.startswith("Yes, " if is_right else "No, "), example
+            assert example.answer.endswith(", so yes." if is_right else ", so no."), example
             assert country.capital in example.answer and country.name in example.answer, example
         else:
-            assert not example.answer.startswith(("Yes, ", "No, ")), example
+            assert not example.answer.endswith((", so yes.", ", so no.")), example
     assert 0.3 < sum(answers) / len(answers) < 0.7
     assert len(answers) > 500
 
@@ -96,5 +96,5 @@ def test_what_everybody_knows(question_text: str, answer: str) -> None:
 
 def test_all_six_sources_of_facts_are_drawn() -> None:
     starts = [" ".join(example.answer.split()[:2]) for example in EXAMPLES]
-    for start in ("The currency", "The main", "People from", "Yes,", "No, the", "The opposite"):
+    for start in ("The currency", "The main", "People from", "The capital", "The opposite"):
         assert any(one.startswith(start) for one in starts), start

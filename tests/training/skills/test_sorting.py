@@ -13,8 +13,9 @@ def test_every_answer_is_right() -> None:
     starts: Counter[str] = Counter()
     for example in draws("sorting", 3_000):
         assert order(question(example), example.answer) == example.answer, example
-        starts[example.answer.split()[0]] += 1
-    assert {"Sorted:", "The", "Yes,", "No,"} < set(starts)
+        words = example.answer.split()
+        starts[words[-1] if words[-2] == "so" else words[0]] += 1
+    assert {"Sorted:", "The", "yes.", "no."} < set(starts)
 
 
 def test_a_list_is_held_out_in_every_order() -> None:

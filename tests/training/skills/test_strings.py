@@ -11,8 +11,8 @@ from training.skills.words import KNOWN_WORDS
 
 def word_of(text: str) -> str:
     """The word that an answer spells or writes."""
-    spelled = re.match(r"\w(?:-\w)+", text)
-    return (spelled[0].replace("-", "") if spelled else text).lower()
+    spelled = re.match(r"\w(?:\(\d\))?(?:-\w(?:\(\d\))?)+", text)
+    return (re.sub(r"-|\(\d\)", "", spelled[0]) if spelled else text).lower()
 
 
 def letter_of(text: str) -> str:
