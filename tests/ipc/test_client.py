@@ -332,3 +332,13 @@ def finish(request_id: str) -> RequestFinish:
         max_new_tokens=1,
         timings=RequestTimings(arrival_s=0.0),
     )
+
+
+def test_a_call_that_nobody_wants_any_more_is_left_out(client: InProcessClient) -> None:
+    is_held, called = threading.Event(), []
+    client.begin_call(lambda engine: is_held.wait(WAIT_S))
+    unwanted = client.begin_call(called.append)
+    assert unwanted.cancel()
+    is_held.set()
+    assert client.call(lambda engine: 5) == 5
+    assert called == []

@@ -75,6 +75,15 @@ class LiveServer:
                     found.append(pid)
         return [pid for pid in found if pid != self.process.pid]
 
+    def running(self, module: str) -> list[int]:
+        """Its processes that run ``python -m sglite.<module>``, by age."""
+        found = []
+        for pid in sorted(self.children()):
+            with contextlib.suppress(OSError):
+                if f"sglite.{module}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
     def interrupt(self) -> None:
         """Ctrl-C, as a terminal sends it: to the whole group."""
         os.killpg(self.process.pid, signal.SIGINT)

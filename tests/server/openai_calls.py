@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 
-from sglite.server import openai_chat, openai_completions, openai_models
 from sglite.server.app import build_app
 from sglite.server.front import Front
+from sglite.server.openai import chat as openai_chat
+from sglite.server.openai import completions as openai_completions
+from sglite.server.openai import models as openai_models
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
 

@@ -3,16 +3,17 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from starlette.responses import PlainTextResponse
 
 import sglite.server
 from sglite.server.app import PROTOCOLS, build_app, load_protocols, wrap
-from sglite.server.auth import Keys
-from sglite.server.metrics import ServerMetrics
-from sglite.server.observation import Observation
-from sglite.server.routes import ApiRoute
+from sglite.server.http.auth import Keys
+from sglite.server.http.routes import ApiRoute
+from sglite.server.telemetry.metrics import ServerMetrics
+from sglite.server.telemetry.observation import Observation
 from tests.server.asgi import RawCall, client
 from tests.server.fake_engine import make_front
 
@@ -37,10 +38,12 @@ def test_access_of_every_route_is_decided_here_too():
 
 
 def test_every_module_with_routes_is_a_protocol_of_the_app():
-    for found in pkgutil.iter_modules(sglite.server.__path__):
-        module = importlib.import_module(f"sglite.server.{found.name}")
-        if hasattr(module, "routes"):
-            assert found.name in PROTOCOLS
+    for package in ("native", "openai"):
+        directory = Path(sglite.server.__file__).parent / package
+        for found in pkgutil.iter_modules([str(directory)]):
+            module = importlib.import_module(f"sglite.server.{package}.{found.name}")
+            if hasattr(module, "routes"):
+                assert f"{package}.{found.name}" in PROTOCOLS
 
 
 def test_no_route_of_the_whole_app_passes_without_a_key_but_the_open_ones():

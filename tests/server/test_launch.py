@@ -92,7 +92,9 @@ def test_processes_listen_on_this_machine_alone(server):
 
 def test_ctrl_c_finishes_what_runs_and_leaves_nothing(tmp_path):
     with live_server("--drain-timeout", "120", directory=tmp_path) as server:
-        assert len(server.children()) == 1
+        assert len(server.running("ipc.engine_process")) == 1
+        assert len(server.running("server.render_process")) == 1
+        assert len(server.children()) == 2
         sampling = {"max_new_tokens": 400, "ignore_eos": True}
         long = QUESTION | {"stream": True, "sampling_params": sampling}
         with server.client() as http, http.stream("POST", "/generate", json=long) as answer:
@@ -118,7 +120,7 @@ def test_death_of_the_engine_is_told_and_ends_the_server_with_1(tmp_path):
         with server.client() as http, http.stream("POST", "/generate", json=endless) as answer:
             lines = answer.iter_lines()
             next(lines)
-            os.kill(server.children()[0], signal.SIGKILL)
+            os.kill(server.running("ipc.engine_process")[0], signal.SIGKILL)
             last = [line for line in lines if line]
         assert last[-1] == "data: [DONE]"
         assert "error" in json.loads(last[-2][6:])
@@ -150,7 +152,7 @@ def test_killed_server_takes_its_engine_along(tmp_path):
     [
         (["--host", "192.0.2.1"], "there is no key"),
         (["--model", "/no/such/model"], "does not exist"),
-        (["--api-workers", "2"], "not supported yet"),
+        (["--api-workers", "0"], "--api-workers: 0 is not allowed"),
         (["--trust-remote-code"], "runs no code"),
         (["--port", "x"], "is not allowed"),
         (["--api-key-file", "/no/such/file"], "cannot be read"),

@@ -5,7 +5,7 @@ import pytest
 
 from sglite.config import ServerConfig
 from sglite.errors import ConfigError
-from sglite.server.auth import Keys
+from sglite.server.http.auth import Keys
 from sglite.server.listen import allow_open_files, bind, check_exposure, check_tls, url_of
 
 

@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from sglite.errors import ModelLoadError, RequestError
 from sglite.tokenizer import chat_template
-from sglite.tokenizer.chat_template import ChatTemplate
+from sglite.tokenizer.chat_template import ChatTemplate, PlannedChat
 from sglite.tokenizer.loading import load_tokenizer
 from tests.fakes_text import byte_level_backend, save_model_directory
 
@@ -263,9 +263,11 @@ def test_refusal_of_a_template_names_its_reason(pairs):
 def test_continuing_what_the_template_hides_is_refused():
     template = ChatTemplate("{{ messages[0].role }}")
     with pytest.raises(RequestError, match="does not show the last message"):
-        template.render(SHORT, continue_final_message=True)
+        template.render(PlannedChat("default", SHORT, continue_final_message=True))
     with pytest.raises(RequestError, match="a last message with content"):
-        template.render([{"role": "assistant"}], continue_final_message=True)
+        template.render(
+            PlannedChat("default", [{"role": "assistant"}], continue_final_message=True)
+        )
 
 
 def test_chat_without_a_template_is_refused(tmp_path):
@@ -281,7 +283,7 @@ def test_surrogate_in_a_message_is_refused(pairs):
 
 
 def run(source, **variables):
-    return ChatTemplate(source).render(SHORT, variables=variables)
+    return ChatTemplate(source).render(PlannedChat("default", SHORT, variables=variables))
 
 
 @pytest.mark.parametrize(
@@ -338,5 +340,7 @@ def test_a_template_that_is_not_jinja_is_a_fault_of_the_model(source):
 
 def test_requests_cannot_override_what_the_renderer_sets():
     template = ChatTemplate("{{ tools }}{{ add_generation_prompt }}{{ messages | length }}")
-    shown = template.render(SHORT, variables={"tools": 1, "messages": [], "documents": 2})
+    shown = template.render(
+        PlannedChat("default", SHORT, variables={"tools": 1, "messages": [], "documents": 2})
+    )
     assert shown == "NoneTrue1"

@@ -7,6 +7,7 @@ from sglite.tokenizer import messages as limits
 from sglite.tokenizer.messages import check_messages, check_template_kwargs, check_tools
 
 USER = {"role": "user", "content": "hi"}
+ARGUMENTS = "messages[0].tool_calls[0].function.arguments"
 
 
 def nested(depth):
@@ -56,6 +57,12 @@ def call(**function):
         (call(name="f", arguments="[" * 9999), "messages[0].tool_calls[0].function.arguments"),
         (call(name="f", arguments=nested(99)), "messages[0].tool_calls[0]"),
         (call(name="f", arguments=object()), "messages[0].tool_calls[0]"),
+        (call(name="f", arguments={"a": 2**63}), "messages[0].tool_calls[0]"),
+        (call(name="f", arguments='{"a": -9223372036854775809}'), ARGUMENTS),
+        (call(name="f", arguments='{"a": "\\ud800"}'), ARGUMENTS),
+        (call(name="f", arguments='{"\\udfff": 1}'), ARGUMENTS),
+        ([USER | {"name": 10**20}], "messages[0]"),
+        ([USER | {"name": "\ud800"}], "messages[0]"),
     ],
 )
 def test_bad_messages_are_refused_by_name(messages, param):

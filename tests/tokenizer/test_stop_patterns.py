@@ -37,6 +37,9 @@ def test_stops_at_the_limits_are_admitted():
         "((a{1,9}){1,9}){1,9}b",
         "(?P<x>(a|aa)+)$",
         "((ab?)+c?)+",
+        "(" * 6 + "a?" + "){999}" * 6,
+        "(" * 6 + "){999}" * 6,
+        "(?:(?:(?:^|b){999}){999}){999}a",
     ],
 )
 def test_runaway_regexes_are_refused(pattern):

@@ -194,6 +194,8 @@ class InProcessClient:
                 self._engine.abort(request_id)
 
     def _settle(self, future: Future[Any], function: Callable[[Engine], Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return  # nobody wants it any more
         if self._has_stopped:
             future.set_exception(self._dead())
             return

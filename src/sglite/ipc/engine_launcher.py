@@ -18,7 +18,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Coroutine
@@ -37,10 +36,11 @@ from sglite.ipc.private_directory import (
     socket_path,
 )
 from sglite.ipc.process_client import ProcessClient
+from sglite.ipc.spawning import spawn
 
 logger = logging.getLogger(__name__)
 
-COMMAND = [sys.executable, "-m", "sglite.ipc.engine_process"]
+MODULE = "sglite.ipc.engine_process"
 DUMP_S = 0.5
 """What a process that stands still has to write its stacks."""
 LAST_WORDS_S = 0.5
@@ -156,7 +156,7 @@ class EngineLauncher:
             heartbeat_s=self._heartbeat_s,
         )
         try:
-            self._process = _start_without_sigint(settings)
+            self._process = _start_process(settings)
         except OSError as error:
             raise EngineDeadError(f"the engine's process cannot be started: {error}") from error
         finally:
@@ -249,18 +249,8 @@ class EngineLauncher:
         task.add_done_callback(self._tasks.discard)
 
 
-def _start_without_sigint(settings: EngineSettings) -> subprocess.Popen[bytes]:
-    """The process, with Ctrl-C blocked from its very first moment: it inherits our mask."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=2,  # what a library prints is log
-            pass_fds=(settings.listen_fd, settings.death_fd),
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+def _start_process(settings: EngineSettings) -> subprocess.Popen[bytes]:
+    process = spawn(MODULE, stdin=subprocess.PIPE, pass_fds=(settings.listen_fd, settings.death_fd))
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError), process.stdin:
             process.stdin.write(msgspec.json.encode(settings))

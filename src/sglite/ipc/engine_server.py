@@ -25,7 +25,17 @@ from sglite.ipc.client import InProcessClient
 from sglite.ipc.connection import Connection
 from sglite.ipc.control_calls import ControlCalls
 from sglite.ipc.frames import BAD_FRAME_ERRORS, MAX_FRAME_BYTES, FrameTooLargeError
-from sglite.ipc.messages import Abort, Control, Fatal, Heartbeat, Ready, Refused, Submit, ToEngine
+from sglite.ipc.messages import (
+    Abort,
+    Control,
+    Fatal,
+    Heartbeat,
+    Note,
+    Ready,
+    Refused,
+    Submit,
+    ToEngine,
+)
 from sglite.ipc.operations import EngineSide
 from sglite.ipc.request_check import check_request
 from sglite.request import Request
@@ -254,12 +264,22 @@ class EngineServer:
             return
         if isinstance(message, Submit):
             self._submit(connection, message.requests)
+        elif isinstance(message, Note):
+            self._pass_on(message)
         elif self._engine is None:
             self._count_dropped(EngineDeadError(f"a {type(message).__name__} before the engine"))
         elif isinstance(message, Abort):
             self._engine[0].abort(connection.own(message.request_ids))
         else:
             self._control(connection, message)
+
+    def _pass_on(self, note: Note) -> None:
+        """To everybody. What could just be read may be nested too deeply to be written."""
+        try:
+            for connection in list(self._connections):
+                connection.send(note)
+        except BAD_FRAME_ERRORS as error:
+            self._count_dropped(error)
 
     def _submit(self, connection: Connection, requests: list[Request]) -> None:
         if self._engine is None:

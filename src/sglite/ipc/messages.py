@@ -35,6 +35,20 @@ class Control(msgspec.Struct, tag="control", frozen=True):
     arguments: dict[str, bool | int | float | str | list[int] | None] = {}
 
 
+class Note(msgspec.Struct, tag="note", frozen=True):
+    """From one API process to all of them, itself too; the engine only passes it on.
+
+    All see all notes in the same order. ``call_id`` tells the questions of one ``sender`` apart.
+    An answer has the ``asker``, a question does not.
+    """
+
+    topic: str
+    sender: int
+    call_id: int
+    payload: Any = None
+    asker: int | None = None
+
+
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The first message of an engine: what it is and what requests may ask of it.
 
@@ -94,5 +108,5 @@ class Fatal(msgspec.Struct, tag="fatal", frozen=True):
     message: str
 
 
-ToEngine = Submit | Abort | Control
-FromEngine = Ready | Outputs | Refused | Reply | Heartbeat | Fatal
+ToEngine = Submit | Abort | Control | Note
+FromEngine = Ready | Outputs | Refused | Reply | Heartbeat | Fatal | Note

@@ -26,6 +26,7 @@ from sglite.ipc.messages import (
     Fatal,
     FromEngine,
     Heartbeat,
+    Note,
     Outputs,
     Ready,
     Refused,
@@ -45,7 +46,8 @@ class ProcessClient:
     """Speaks with the engine's process. Belongs to the event loop that connected it.
 
     ``ready`` is what the engine is, None while it loads. ``heartbeat`` is its last sign of life.
-    ``died`` is done, with the reason, once the engine has gone.
+    ``died`` is done, with the reason, once the engine has gone. ``on_note`` hears what API
+    processes say to each other.
     """
 
     def __init__(self) -> None:
@@ -54,6 +56,7 @@ class ProcessClient:
         self.heartbeat: Heartbeat | None = None
         self.died: asyncio.Future[str] = self._loop.create_future()
         self.num_dropped_frames = 0
+        self.on_note: Callable[[Note], None] | None = None
         self._became_ready = asyncio.Event()
         self._heard_s = self._loop.time()
         self._last_words: str | None = None
@@ -144,6 +147,11 @@ class ProcessClient:
         finally:
             self._calls.pop(call_id, None)
 
+    def send_note(self, note: Note) -> None:
+        """Say something to every API process. Raises EngineDeadError."""
+        self._check_alive()
+        self._write(encode(note))
+
     def close(self) -> None:
         """Leave: requests still open fail. The engine aborts them."""
         self.declare_dead("the connection to the engine was closed")
@@ -190,6 +198,9 @@ class ProcessClient:
             self._receivers.refuse(message.request_id, refusal)
         elif isinstance(message, Reply):
             self._settle(message)
+        elif isinstance(message, Note):
+            if self.on_note is not None:
+                self.on_note(message)
         else:
             self._take_state(message)
 

@@ -11,7 +11,7 @@ from sglite.request import OutputBatch
 
 if TYPE_CHECKING:
     from sglite.ipc.process_client import ProcessClient
-    from sglite.server.observation import CallObserver
+    from sglite.server.telemetry.observation import CallObserver
 
 
 class AnswerStream:

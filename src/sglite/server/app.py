@@ -20,26 +20,26 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sglite.observability.logging import bound_fields
-from sglite.server.auth import AuthMiddleware, Keys
-from sglite.server.dispatch import Dispatcher
-from sglite.server.openapi import openapi_route
-from sglite.server.request_ids import settle_request_id
-from sglite.server.routes import ApiRoute
+from sglite.server.http.auth import AuthMiddleware, Keys
+from sglite.server.http.dispatch import Dispatcher
+from sglite.server.http.openapi import openapi_route
+from sglite.server.http.request_ids import settle_request_id
+from sglite.server.http.routes import ApiRoute
 
 if TYPE_CHECKING:
     from sglite.server.front import Front
 
 PROTOCOLS = (
-    "health",
-    "native",
-    "openai_completions",
-    "openai_chat",
-    "openai_models",
-    "tokenize_routes",
-    "model_info",
-    "control",
-    "prefix_routes",
-    "metrics_route",
+    "native.health",
+    "native.generate",
+    "openai.completions",
+    "openai.chat",
+    "openai.models",
+    "native.tokenize",
+    "native.model_info",
+    "native.control",
+    "native.prefixes",
+    "native.metrics",
 )
 """Modules of this package with ``routes(front) -> list[ApiRoute]``; a protocol is one line here."""
 

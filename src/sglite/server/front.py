@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from sglite.generation import OpenGeneration
 from sglite.request import LogprobParams, SamplingParams
 from sglite.server.answer_stream import AnswerStream
-from sglite.server.observation import Observation
 from sglite.server.open_calls import OpenCalls
+from sglite.server.peers import Peers
+from sglite.server.telemetry.observation import Observation
 from sglite.tokenizer.text_assembler import TextAssembler, try_assembler
 from sglite.validation import RequestLimits, build_requests
 from sglite.validation.requests import RequestTraits
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sglite.config import ServerConfig
     from sglite.ipc.process_client import ProcessClient
     from sglite.models.generation_config import GenerationDefaults
+    from sglite.server.chat_renderer import Renderer
     from sglite.tokenizer import Tokenizer
 
 
@@ -37,7 +39,8 @@ class Front:
     ``model_directory`` is what ``tokenizer_path`` reports to clients, which load it.
     ``is_draining`` is set when the server is about to stop: new requests get a 503.
     ``observation`` counts and logs.
-    ``open_calls`` knows calls by their clients' ids.
+    ``open_calls`` knows calls by their clients' ids. ``renderer`` renders chats in a process of
+    its own; without one they are rendered here. ``peers`` are the server's HTTP processes.
     """
 
     config: ServerConfig
@@ -50,8 +53,21 @@ class Front:
     is_draining: bool = False
     observation: Observation = field(default_factory=Observation)
     open_calls: OpenCalls = field(default_factory=OpenCalls)
+    renderer: Renderer | None = None
+    peers: Peers = field(default_factory=Peers)
     _counter: itertools.count[int] = field(default_factory=itertools.count)
     _streams: weakref.WeakSet[AnswerStream] = field(default_factory=weakref.WeakSet)
+
+    def __post_init__(self) -> None:
+        # Unseeded requests get their seeds by number: no two processes may count alike.
+        self._counter = itertools.count(self.peers.number, self.peers.count)
+        self.peers.answer("abort", self._abort_here)
+
+    @property
+    def served_name(self) -> str:
+        """The model's id: --served-model-name, otherwise the model as it was named at the start."""
+        config = self.config
+        return config.served_model_name or config.model_path or self.model_directory
 
     def open_prompt(
         self,
@@ -86,6 +102,16 @@ class Front:
         stream = AnswerStream(self.engine, opened, self.observation.open_call())
         self._streams.add(stream)
         return stream
+
+    async def abort(self, name: str) -> None:
+        """End the calls that a client names so, or the request that our answers show by this id.
+
+        Whichever HTTP process has them. Raises EngineDeadError.
+        """
+        await self.peers.ask("abort", name)
+
+    def _abort_here(self, name: str) -> None:
+        self.engine.abort(self.open_calls.engine_ids(name) or [name])
 
     def fail_open_calls(self, error: Exception) -> None:
         """End every open call with this error: their time is up."""

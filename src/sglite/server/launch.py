@@ -14,7 +14,7 @@ import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -22,13 +22,13 @@ import uvloop
 from sglite.config import ServerConfig
 from sglite.embedded import EMBEDDED_MODEL_DESCRIPTION
 from sglite.ipc.engine_launcher import EngineLauncher
-from sglite.models.generation_config import GenerationDefaults
-from sglite.models.hf_config import HFConfig
 from sglite.models.hub import resolve_model_directory
-from sglite.server.app import build_app, load_protocols
-from sglite.server.auth import Keys
+from sglite.server.api_workers import ApiWorkers
+from sglite.server.app import build_app
 from sglite.server.front import Front
-from sglite.server.http_protocol import guarded_protocol
+from sglite.server.front_factory import make_front
+from sglite.server.http.auth import Keys
+from sglite.server.http.connection_guard import guarded_protocol
 from sglite.server.lifecycle import Lifecycle, QuietServer, SwitchedApp
 from sglite.server.listen import (
     BACKLOG,
@@ -38,16 +38,7 @@ from sglite.server.listen import (
     check_tls,
     url_of,
 )
-from sglite.server.metrics import ServerMetrics
-from sglite.server.observation import Observation
-from sglite.server.request_log import RequestLog
 from sglite.server.warm_prefixes import warm_prefixes
-from sglite.tokenizer import load_tokenizer
-from sglite.validation import RequestLimits
-
-if TYPE_CHECKING:
-    from sglite.ipc.messages import Ready
-    from sglite.tokenizer import Tokenizer
 
 ENGINE_STOP_S = 2.0
 HTTP_STOP_S = 2
@@ -77,55 +68,53 @@ async def _run(config: ServerConfig, directory: Path, sock: socket.socket, say: 
     switch = SwitchedApp()
     url = url_of(sock, is_tls=config.ssl_certfile is not None)
     server = make_server(config, switch)
-    lifecycle = Lifecycle(server, config)
     launcher = EngineLauncher(
         _engine_config(config, directory), watchdog_timeout_s=config.watchdog_timeout_s
     )
+    workers = ApiWorkers(config, directory, sock)
+    lifecycle = Lifecycle(server, config, workers)
+    front: Front | None = None
     async with lifecycle.signals():
         http = asyncio.ensure_future(server.serve(sockets=[sock]))
         http.add_done_callback(lifecycle.on_http_end)
         try:
-            front = await lifecycle.start(_start(config, directory, launcher))
+            front = await lifecycle.start(_start(config, directory, launcher, workers))
             if front is None:
                 return lifecycle.exit_code
             switch.app = build_app(front)
             warm = asyncio.ensure_future(warm_prefixes(front))
             say(ready_line(front, url))
-            _settle_memory()
+            settle_memory()
             code = await lifecycle.serve(front)
             warm.cancel()
             return code
         finally:
             server.should_exit = True
             await asyncio.gather(http, return_exceptions=True)
+            await workers.stop()
+            if front is not None and front.renderer is not None:
+                await front.renderer.stop()
             await launcher.stop(ENGINE_STOP_S)
 
 
-async def _start(config: ServerConfig, directory: Path, launcher: EngineLauncher) -> Front:
-    """The engine and, meanwhile, everything that the front needs beside it."""
+async def _start(
+    config: ServerConfig, directory: Path, launcher: EngineLauncher, workers: ApiWorkers
+) -> Front:
+    """The engine and, meanwhile, everything that stands before it."""
     client = await launcher.start()
-    hf = HFConfig.from_directory(directory)
-    defaults = GenerationDefaults.from_directory(directory, hf)
-    tokenizer = await asyncio.to_thread(_load_tokenizer, config, directory)
-    ready = await launcher.wait_ready()
-    settled = _settled(config, ready)
-    front = Front(
-        config=settled,
-        engine=client,
-        tokenizer=tokenizer,
-        limits=_limits(settled, ready),
-        generation_defaults=defaults,
-        model_directory=str(directory),
-        architectures=list(hf.raw.get("architectures") or []),
-    )
-    front.observation = _observation(front)
+    if launcher.path is not None:
+        await workers.start(launcher.path)
+    front = await make_front(config, directory, client, launcher.wait_ready)
+    await workers.wait_ready()
     return front
 
 
 def make_server(config: ServerConfig, app: Any) -> QuietServer:
     """uvicorn with our connections, and nothing that decides for us."""
     protocol = guarded_protocol(
-        max_connections=config.max_connections, head_timeout_s=config.read_timeout_s
+        max_connections=-(-config.max_connections // config.api_workers),
+        head_timeout_s=config.read_timeout_s,
+        stall_timeout_s=config.stall_timeout_s,
     )
     settings = uvicorn.Config(
         app,
@@ -172,48 +161,7 @@ def _engine_config(config: ServerConfig, directory: Path) -> Any:
     return engine.replace(**found)
 
 
-def _settled(config: ServerConfig, ready: Ready) -> ServerConfig:
-    """The options with what the engine settled; paths stay as they were given."""
-    kept = ("model_path", "tokenizer_path", "revision")
-    settled = {name: value for name, value in ready.config.items() if name not in kept}
-    return ServerConfig(**(config.to_dict() | settled))
-
-
-def _limits(config: ServerConfig, ready: Ready) -> RequestLimits:
-    return RequestLimits(
-        context_length=ready.context_length,
-        pool_tokens=ready.pool_tokens,
-        vocab_size=ready.vocab_size,
-        eos_token_ids=frozenset(ready.eos_token_ids),
-        options=config,
-        model_context_length=ready.model_context_length,
-    )
-
-
-def _load_tokenizer(config: ServerConfig, directory: Path) -> Tokenizer | None:
-    if config.skip_tokenizer_init:
-        return None
-    if config.tokenizer_path not in (None, config.model_path):
-        directory = _directory(config, config.tokenizer_path)
-    return load_tokenizer(
-        directory,
-        chat_template_file=config.chat_template,
-        use_transformers=config.tokenizer_mode == "slow",
-    )
-
-
-def _observation(front: Front) -> Observation:
-    """Counters and log. The labels of the counters are the routes, a closed set."""
-    config = front.config
-    endpoints = {route.path for module in load_protocols() for route in module.routes(front)}
-    name = config.served_model_name or config.model_path or front.model_directory
-    return Observation(
-        metrics=ServerMetrics(name, endpoints | {"/metrics", "/openapi.json"}),
-        log=RequestLog() if config.log_requests else None,
-    )
-
-
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What start-up made stays: the collector need not look at it again."""
     gc.collect()
     gc.freeze()

@@ -21,10 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sglite.errors import NotReadyError
 from sglite.observability.logging import log_event
-from sglite.server.error_table import HttpError, error_response
+from sglite.server.http.error_table import HttpError, error_response
 
 if TYPE_CHECKING:
     from sglite.config import ServerConfig
+    from sglite.server.api_workers import ApiWorkers
     from sglite.server.front import Front
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -72,10 +73,13 @@ async def starting_app(scope: Scope, receive: Receive, send: Send) -> None:
 class Lifecycle:
     """Runs one server until it ends. ``exit_code`` is what the process ends with."""
 
-    def __init__(self, server: QuietServer, config: ServerConfig) -> None:
+    def __init__(
+        self, server: QuietServer, config: ServerConfig, workers: ApiWorkers | None = None
+    ) -> None:
         self.server = server
         self.exit_code = EXIT_CLEAN
         self._config = config
+        self._workers = workers
         self._front: Front | None = None
         self._num_signals = 0
         self._drain: asyncio.Task[None] | None = None
@@ -96,12 +100,28 @@ class Lifecycle:
     def on_signal(self) -> None:
         """Drain at the first signal, stop at the second."""
         self._num_signals += 1
-        self._stopping.set()
         if self._front is None or self._num_signals > 1:
-            self._stop_now()
+            self.stop()
         else:
+            self.drain()
+
+    def drain(self) -> None:
+        """Take no new calls, and end when those that run are done or their time is up."""
+        self._stopping.set()
+        if self._front is None:
+            self.stop()
+        elif self._drain is None:
             self._front.is_draining = True
+            if self._workers is not None:
+                self._workers.drain()
             self._drain = asyncio.ensure_future(self._drain_calls())
+
+    def stop(self) -> None:
+        """End now: calls that run are told so."""
+        self._stopping.set()
+        if self._workers is not None:
+            self._workers.stop_now()
+        self._stop_now()
 
     def on_http_end(self, http: asyncio.Future[None]) -> None:
         """The HTTP server has ended; where nobody wanted that, so does everything."""
@@ -132,7 +152,10 @@ class Lifecycle:
             self._stop_now()
         while not self.server.should_exit:
             if not front.engine.is_alive:
-                await self._fail(front)
+                await self._fail(front, "engine_failed", "the log above has the cause")
+                break
+            if self._workers is not None and self._workers.fault is not None:
+                await self._fail(front, "api_worker_failed", self._workers.fault)
                 break
             await asyncio.sleep(POLL_S)
         return self.exit_code
@@ -147,11 +170,14 @@ class Lifecycle:
             await self._wait_for_calls(LAST_WORDS_S)
         self.server.should_exit = True
 
-    async def _fail(self, front: Front) -> None:
-        """The engine is gone, and its client has told every call: let them say so, and end."""
-        logger.critical("engine_failed", extra={"fields": {"hint": "the log above has the cause"}})
+    async def _fail(self, front: Front, event: str, hint: str) -> None:
+        """A process is gone. Every call is told; let them say so, and end."""
+        log_event(logger, logging.CRITICAL, event, hint=hint)
         self.exit_code = EXIT_FAILED
         front.is_draining = True
+        if self._workers is not None:
+            self._workers.stop_now()
+        front.fail_open_calls(NotReadyError("the server has failed"))
         await self._wait_for_calls(LAST_WORDS_S)
         self._stop_now()
 

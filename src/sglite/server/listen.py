@@ -10,13 +10,15 @@ import ssl
 from typing import TYPE_CHECKING
 
 from sglite.errors import ConfigError
-from sglite.server.auth import Keys, is_loopback
+from sglite.server.http.auth import Keys, is_loopback
 
 if TYPE_CHECKING:
     from sglite.config import ServerConfig
 
 BACKLOG = 2048
 FILES_BESIDE = 256
+MAX_UNSENT_BYTES = 64 << 10
+"""What the kernel takes of an answer that its client does not; without a limit some megabytes."""
 
 
 def check_exposure(config: ServerConfig, keys: Keys) -> None:
@@ -58,6 +60,8 @@ def bind(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, kind, proto)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # every connection inherits it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:

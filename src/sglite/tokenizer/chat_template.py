@@ -2,14 +2,14 @@
 
 A template comes from the model directory or from the operator, never from a request. It sees plain
 data alone and cannot change it. The size of the prompt, ``range`` and ``*`` are bounded. Time and
-memory are not, so a server renders in a process that it can end: :meth:`ChatTemplate.render` is a
-pure function of plain data (and of the clock, for ``strftime_now``).
+memory are not, so a server renders a :class:`PlannedChat` in a process that it can end:
+:meth:`ChatTemplate.render` is a pure function of it (and of the clock, for ``strftime_now``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +40,22 @@ _TEMPLATE_FAULTS = (
     TypeError,
     ValueError,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChat:
+    """Everything that one rendering needs: checked, plain data (see ``messages.py``).
+
+    ``template`` is the name of the template. ``variables`` are the special tokens and the
+    request's own.
+    """
+
+    template: str
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
 
 
 class RefusedByTemplateError(jinja2.TemplateError):
@@ -106,7 +122,7 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str) -> None:
-        self._source = source
+        self.source = source
         try:
             self._template = TemplateEnvironment().from_string(source)
         except (jinja2.TemplateError, RecursionError) as error:
@@ -114,33 +130,24 @@ class ChatTemplate:
 
     def mentions(self, word: str) -> bool:
         """True where the template's source has ``word``, such as the name of a role."""
-        return word in self._source
+        return word in self.source
 
-    def render(
-        self,
-        messages: list[dict[str, Any]],
-        *,
-        tools: list[dict[str, Any]] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        variables: Mapping[str, Any] | None = None,
-    ) -> str:
-        """The prompt for checked ``messages`` (see ``messages.py``).
+    def render(self, chat: PlannedChat) -> str:
+        """The prompt for a chat.
 
-        ``variables`` are the special tokens and the request's own. Raises RequestError where the
-        template refuses the chat or fails on it.
+        Raises RequestError where the template refuses the chat or fails on it.
         """
-        shown = _marked(messages) if continue_final_message else messages
+        messages, is_continued = chat.messages, chat.continue_final_message
         prompt = self._run(
             {
                 "documents": None,
-                **(variables or {}),
-                "messages": shown,
-                "tools": tools,
-                "add_generation_prompt": add_generation_prompt,
+                **chat.variables,
+                "messages": _marked(messages) if is_continued else messages,
+                "tools": chat.tools,
+                "add_generation_prompt": chat.add_generation_prompt,
             }
         )
-        return _cut_at_mark(prompt, messages) if continue_final_message else prompt
+        return _cut_at_mark(prompt, messages) if is_continued else prompt
 
     def _run(self, variables: dict[str, Any]) -> str:
         parts: list[str] = []

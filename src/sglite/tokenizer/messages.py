@@ -26,6 +26,7 @@ PART_SEPARATOR = "\n"
 
 _REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 _KWARG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _RESERVED_NAMES = frozenset(
     "messages tools documents add_generation_prompt continue_final_message chat_template "
     "conversation tokenize tokenizer_kwargs padding truncation max_length return_tensors "
@@ -114,7 +115,7 @@ def _message(param: str, message: Any) -> dict[str, Any]:
             param=f"{param}.role",
         )
     plain = {
-        name: value
+        name: _scalar(value, param)
         for name, value in message.items()
         if isinstance(name, str) and type(value) in (bool, int, float, str)
     }
@@ -183,12 +184,24 @@ def _plain_json(value: Any, param: str, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise RequestError(f"{param} is nested deeper than {MAX_DEPTH}", param=param)
     if isinstance(value, dict):
-        return {str(key): _plain_json(item, param, depth + 1) for key, item in value.items()}
+        return {
+            _scalar(str(key), param): _plain_json(item, param, depth + 1)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_plain_json(item, param, depth + 1) for item in value]
     if value is None or type(value) in (bool, int, float, str):
-        return value
+        return _scalar(value, param)
     raise RequestError(f"{param} holds a {type(value).__name__}, which is not JSON", param=param)
+
+
+def _scalar(value: Any, param: str) -> Any:
+    """``value``, unless it could not be sent to the process that renders."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise RequestError(f"{param} holds an integer of more than 64 bits", param=param)
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise RequestError(f"{param} holds a lone surrogate, which is no text", param=param)
+    return value
 
 
 def _with_reasoning_names(message: dict[str, Any]) -> dict[str, Any]:

@@ -84,12 +84,13 @@ def _compile(pattern: str, max_steps: int) -> StopRegex:
         raise RequestError(
             f"stop_regex {pattern[:40]!r} is not a regular expression: {error}", param="stop_regex"
         ) from error
-    if compiled.search("") is not None:
+    window = _affordable_window(pattern, tree, max_steps)
+    if compiled.search("") is not None:  # a search, too: not before its cost is known
         raise RequestError(
             f"stop_regex {pattern[:40]!r} matches the empty text, so it would stop at once",
             param="stop_regex",
         )
-    return StopRegex(compiled, _affordable_window(pattern, tree, max_steps))
+    return StopRegex(compiled, window)
 
 
 def _affordable_window(pattern: str, tree: Any, max_steps: int) -> int:
@@ -137,16 +138,20 @@ def _num_ways_of_node(operator: str, argument: Any, window: int) -> int:
 
 
 def _num_ways_of_repeat(argument: Any, window: int) -> int:
-    """Sum over the possible counts of the ways to match the body that often."""
+    """Sum over the possible counts of the ways to match the body that often.
+
+    A text does not bound how often nothing is matched: there each required time counts.
+    """
     least, most, body = argument
     ways_of_body = _num_ways(body, window)
+    num_required = max(least, 1) if body.getwidth()[0] == 0 else 1
     width = max(body.getwidth()[0], 1)
     longest = max(min(most, window // width), least)
     if ways_of_body == 1:
-        return int(longest - least + 1)
+        return int(longest - least + 1) * num_required
     ways = min(ways_of_body ** min(least, MAX_STEPS.bit_length()), MAX_STEPS + 1)
     total = ways
     for _ in range(longest - least):
         ways = min(ways * ways_of_body, MAX_STEPS + 1)
         total = min(total + ways, MAX_STEPS + 1)
-    return int(total)
+    return int(total) * num_required

@@ -12,7 +12,7 @@ from sglite.tokenizer.decoders import PieceDecoder
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
-    from sglite.tokenizer.chat_template import ChatTemplate
+    from sglite.tokenizer.chat_template import ChatTemplate, PlannedChat
 
 MAX_TOKEN_ID = 2**32 - 1
 
@@ -115,7 +115,12 @@ class Tokenizer:
         """True where a chat template's source has ``word``, such as the name of a role."""
         return any(template.mentions(word) for template in self._templates.values())
 
-    def render_chat(
+    @property
+    def chat_template_sources(self) -> dict[str, str]:
+        """The chat templates by name."""
+        return {name: template.source for name, template in self._templates.items()}
+
+    def plan_chat(
         self,
         messages: Any,
         *,
@@ -123,45 +128,47 @@ class Tokenizer:
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
         template_kwargs: Mapping[str, Any] | None = None,
-    ) -> str:
-        """The prompt for a chat, the same as transformers' ``apply_chat_template`` gives.
+    ) -> PlannedChat:
+        """A checked chat, ready to be rendered here or elsewhere.
 
         ``continue_final_message`` lets the model continue the last message instead of answering
         it; no generation prompt is added then. Raises RequestError naming the field.
         """
+        from sglite.tokenizer.chat_template import PlannedChat
         from sglite.tokenizer.messages import check_messages, check_template_kwargs, check_tools
 
         checked_tools = check_tools(tools)
         variables = check_template_kwargs(template_kwargs)
-        return self._template(has_tools=checked_tools is not None).render(
-            check_messages(messages),
+        return PlannedChat(
+            template=self._template_name(has_tools=checked_tools is not None),
+            messages=check_messages(messages),
             tools=checked_tools,
             add_generation_prompt=add_generation_prompt and not continue_final_message,
             continue_final_message=continue_final_message,
             variables={**self._named_tokens, **variables},
         )
 
-    def encode_chat(
-        self,
-        messages: Any,
-        *,
-        tools: Any = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        template_kwargs: Mapping[str, Any] | None = None,
-    ) -> list[int]:
-        """Token ids of :meth:`render_chat`; the template, not the tokenizer, adds the BOS."""
-        prompt = self.render_chat(
-            messages,
-            tools=tools,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=continue_final_message,
-            template_kwargs=template_kwargs,
-        )
+    def render_chat(self, messages: Any, **options: Any) -> str:
+        """The prompt for a chat, the same as transformers' ``apply_chat_template`` gives.
+
+        Options are those of :meth:`plan_chat`. Raises RequestError naming the field.
+        """
+        return self.render_planned(self.plan_chat(messages, **options))
+
+    def render_planned(self, chat: PlannedChat) -> str:
+        """The prompt for a planned chat. Raises RequestError."""
+        return self._templates[chat.template].render(chat)
+
+    def encode_chat(self, messages: Any, **options: Any) -> list[int]:
+        """Token ids of :meth:`render_chat`."""
+        return self.encode_rendered(self.render_chat(messages, **options))
+
+    def encode_rendered(self, prompt: str) -> list[int]:
+        """Token ids of a rendered chat; the template, not the tokenizer, adds the BOS."""
         self._check_text(prompt, "messages")
         return list(self._backend.encode(prompt, add_special_tokens=False).ids)
 
-    def _template(self, *, has_tools: bool) -> ChatTemplate:
+    def _template_name(self, *, has_tools: bool) -> str:
         name = "tool_use" if has_tools and "tool_use" in self._templates else "default"
         if name not in self._templates:
             raise RequestError(
@@ -169,7 +176,7 @@ class Tokenizer:
                 "--chat-template FILE",
                 param="messages",
             )
-        return self._templates[name]
+        return name
 
     def _id_of(self, name: str) -> int | None:
         content = self._named_tokens.get(name)

@@ -7,8 +7,8 @@ from starlette.responses import PlainTextResponse
 from sglite.config import ServerOptions
 from sglite.errors import ConfigError
 from sglite.server.app import wrap
-from sglite.server.auth import AuthMiddleware, Keys, is_among, is_loopback
-from sglite.server.routes import ApiRoute
+from sglite.server.http.auth import AuthMiddleware, Keys, is_among, is_loopback
+from sglite.server.http.routes import ApiRoute
 from tests.server.asgi import RawCall, client
 from tests.server.fake_engine import make_front
 

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from sglite.server import body as module
-from sglite.server.body import BodyError, check_headers, parse_object, read_json
+from sglite.server.http import body as module
+from sglite.server.http.body import BodyError, check_headers, parse_object, read_json
 
 
 def request(*messages, headers=(), state=None):
@@ -80,6 +80,14 @@ def test_64_levels_pass_and_brackets_in_strings_do_not_count():
     assert parse_object(b'{"a":' * 64 + b"1" + b"}" * 64)
     text = '{"a": "' + '[{\\"' * 1000 + '"}'
     assert parse_object(text.encode())["a"].startswith('[{"[{"')
+    text = '{"a": "' + "[\\\\" * 1000 + '", "b": [{}]}'
+    assert parse_object(text.encode())["a"] == "[\\" * 1000
+
+
+def test_a_text_without_an_end_costs_no_more_than_others():
+    for text in (b'\\"' * 1_000_000, b"a" * (16 << 20), b"\\" * 1_000_001):
+        with pytest.raises(BodyError, match="more than 64 levels"):
+            parse_object(b'{"a":' + b"[" * 65 + b'"' + text)
 
 
 def test_message_never_repeats_what_came_in():

@@ -8,8 +8,12 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from sglite.config import ServerConfig
+from sglite.server.http.waiting import wait_for_disconnect
 from sglite.server.launch import make_server
 from sglite.server.listen import bind
+
+LARGE = 16 << 20
+LEFT = []
 
 
 async def application(scope, receive, send):
@@ -18,6 +22,19 @@ async def application(scope, receive, send):
         return
     if scope["path"] == "/wait":
         await asyncio.sleep(0.2)
+    if scope["path"] == "/headers":
+        while (await receive())["more_body"]:
+            continue
+        names = " ".join(name.decode() for name, _ in scope["headers"])
+        await PlainTextResponse(names)(scope, receive, send)
+        return
+    if scope["path"] == "/watch":
+        await wait_for_disconnect(receive)
+        LEFT.append(scope)
+        return
+    if scope["path"] == "/large":
+        await PlainTextResponse(b"x" * LARGE)(scope, receive, send)
+        return
     await PlainTextResponse("hello")(scope, receive, send)
 
 
@@ -38,6 +55,7 @@ async def running(**options):
         try:
             while not server.started:
                 await asyncio.sleep(0.01)
+            connect.server = server
             yield connect
         finally:
             for writer in writers:
@@ -111,6 +129,16 @@ def test_head_that_is_too_large_is_a_431(head):
     run(check)
 
 
+@pytest.mark.parametrize("number", [1, 100_000])
+def test_what_follows_a_chunked_body_is_no_header(number):
+    async def check(connect):
+        head = GET.replace(b" / ", b" /headers ")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
+        answer = await exchange(connect, head + b"1\r\na\r\n0\r\n" + b"X: a\r\n" * number + b"\r\n")
+        assert answer.endswith("host connection transfer-encoding")
+
+    run(check)
+
+
 def test_head_of_many_small_pieces_is_served():
     async def check(connect):
         reader, writer = await connect()
@@ -169,3 +197,81 @@ def test_upgrade_to_a_websocket_is_an_ordinary_request():
         assert (await exchange(connect, data, whole=False)).startswith("HTTP/1.1 200")
 
     run(check)
+
+
+@pytest.mark.parametrize("num_ahead", [0, 1, 5])
+def test_caller_who_leaves_is_noticed_whatever_was_sent_ahead(num_ahead):
+    async def check(connect):
+        LEFT.clear()
+        _, writer = await connect()
+        writer.write(b"GET /watch HTTP/1.1\r\nHost: a\r\n\r\n" * (1 + num_ahead))
+        await asyncio.sleep(0.05)
+        assert not LEFT
+        writer.transport.abort()
+        await until(lambda: LEFT)
+
+    run(check)
+
+
+def test_more_than_a_few_calls_ahead_wait_and_are_answered_in_turn():
+    async def check(connect):
+        reader, writer = await connect()
+        calls = 60
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * calls)
+        answer = b""
+        while answer.count(b"hello") < calls:
+            answer += await reader.read(65536)
+        assert answer.count(b"200 OK") == calls
+
+    run(check)
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"),
+    [("/", b"\r\n"), ("/", b"GET"), ("/nowhere", b" ")],
+    ids=["empty line", "part of a head", "part of a body that nobody waits for"],
+)
+def test_bytes_after_an_answer_get_no_more_time_than_a_head(path, rest):
+    """Any byte ends uvicorn's keep-alive timer."""
+
+    async def check(connect):
+        reader, writer = await connect()
+        length = b"Content-Length: 9\r\n" if rest == b" " else b""
+        writer.write(b"GET %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % (path.encode(), length))
+        await reader.readuntil(b"hello")
+        writer.write(rest)
+        await reader.read()
+
+    run(check, read_timeout_s=0.1)
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+@pytest.mark.parametrize("num_ahead", [0, 1])
+def test_connection_whose_answer_nobody_reads_is_cut(connection, num_ahead):
+    async def check(connect):
+        reader, writer = await connect()
+        head = f"GET /large HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n"
+        reader._transport.pause_reading()
+        writer.write(head.encode() * (1 + num_ahead))
+        await until(lambda: connect.server.server_state.connections)
+        await until(lambda: not connect.server.server_state.connections)
+
+    run(check, stall_timeout_s=0.2, keep_alive_timeout_s=1)
+
+
+def test_answer_that_is_read_slowly_is_read_to_its_end():
+    async def check(connect):
+        reader, writer = await connect()
+        writer.write(GET.replace(b" / ", b" /large "))
+        num_bytes = 0
+        while data := await reader.read(1 << 20):
+            num_bytes += len(data)
+            await asyncio.sleep(0.01)
+        assert num_bytes > LARGE
+
+    run(check, stall_timeout_s=0.3)
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)

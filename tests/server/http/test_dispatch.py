@@ -7,9 +7,9 @@ from starlette.responses import PlainTextResponse
 
 from sglite.errors import CapacityError, RequestError
 from sglite.server.app import wrap
-from sglite.server.auth import Keys
-from sglite.server.dispatch import Dispatcher
-from sglite.server.routes import ApiRoute
+from sglite.server.http.auth import Keys
+from sglite.server.http.dispatch import Dispatcher
+from sglite.server.http.routes import ApiRoute
 from tests.server.asgi import RawCall, client
 from tests.server.fake_engine import make_front
 

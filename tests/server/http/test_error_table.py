@@ -4,8 +4,8 @@ import pytest
 
 from sglite import errors
 from sglite.errors import CapacityError, EngineDeadError, NotReadyError, RequestError, SgliteError
-from sglite.server.body import BodyError
-from sglite.server.error_table import (
+from sglite.server.http.body import BodyError
+from sglite.server.http.error_table import (
     ERRORS,
     HttpError,
     error_body,

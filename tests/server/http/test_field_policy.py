@@ -2,7 +2,7 @@ import pytest
 from starlette.requests import Request
 
 from sglite.errors import RequestError
-from sglite.server.field_policy import asks_for_nothing, check_fields
+from sglite.server.http.field_policy import asks_for_nothing, check_fields
 
 KNOWN = {"text", "stream"}
 UNSUPPORTED = {

@@ -1,8 +1,8 @@
 import asyncio
 
 from sglite.server.app import build_app, load_protocols
-from sglite.server.openapi import openapi
-from sglite.server.routes import ApiRoute
+from sglite.server.http.openapi import openapi
+from sglite.server.http.routes import ApiRoute
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
 

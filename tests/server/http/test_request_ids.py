@@ -1,7 +1,7 @@
 import pytest
 from starlette.requests import Request
 
-from sglite.server.request_ids import request_id_of, settle_request_id
+from sglite.server.http.request_ids import request_id_of, settle_request_id
 
 
 def scope(*values):

@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from sglite.errors import CapacityError, EngineDeadError
-from sglite.server.sse import DONE, EventStreamResponse, event
+from sglite.server.http.sse import DONE, EventStreamResponse, event
 from tests.server.asgi import RawCall, events
 
 
@@ -118,6 +118,22 @@ def test_nothing_is_taken_while_the_connection_is_full_and_a_stall_ends_it():
             await stalled.task
         assert stalled.aborted
         assert source.num_taken == 3
+        assert source.closed == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("num_events", [0, 2])
+def test_the_end_of_the_body_can_stall_as_well(num_events):
+    """The last write returns while the connection is full; what follows it waits."""
+
+    async def main():
+        source = Source(*[event(number) for number in range(num_events)])
+        stalled = call(source, stall_timeout_s=0.05)
+        stalled.blocks_after = num_events + (num_events > 0)
+        with pytest.raises(ClientDisconnect):
+            await asyncio.wait_for(stalled.task, 20)
+        assert stalled.aborted
         assert source.closed == 1
 
     asyncio.run(main())

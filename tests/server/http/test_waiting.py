@@ -5,7 +5,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from sglite.errors import CapacityError, EngineDeadError
 from sglite.request import SamplingParams
-from sglite.server.waiting import collect_or_disconnect, finish_or_disconnect
+from sglite.server.http.waiting import collect_or_disconnect, finish_or_disconnect
 from tests.server.fake_engine import make_front
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sglite.errors import RequestError
-from sglite.server import control
 from sglite.server.app import build_app
-from sglite.server.control import read_profile
+from sglite.server.native import control
+from sglite.server.native.control import read_profile
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
 

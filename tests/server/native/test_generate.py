@@ -9,8 +9,8 @@ import json
 import pytest
 
 from sglite import LLM
-from sglite.server import native
 from sglite.server.app import build_app
+from sglite.server.native import generate as native
 from tests.server.asgi import RawCall, client, events
 from tests.server.fake_engine import make_front
 from tests.server.llm_front import front_of

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from sglite.server import health
 from sglite.server.app import build_app
+from sglite.server.native import health
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
 

@@ -11,9 +11,10 @@ from starlette.requests import Request
 
 from sglite.errors import EngineDeadError
 from sglite.ipc.messages import Heartbeat
-from sglite.server import metrics_route
-from sglite.server.metrics import ServerMetrics
-from sglite.server.observation import Observation
+from sglite.server.native import metrics as metrics_route
+from sglite.server.peers import Peers
+from sglite.server.telemetry.metrics import ServerMetrics
+from sglite.server.telemetry.observation import Observation
 from tests.server.generations import generation
 
 
@@ -39,6 +40,7 @@ def get(engine, accept="*/*", *, metrics=None):
     front = SimpleNamespace(
         engine=engine,
         observation=Observation(metrics),
+        peers=Peers(),
         config=SimpleNamespace(schedule_policy="lpm"),
     )
     (route,) = metrics_route.routes(front)

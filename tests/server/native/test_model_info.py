@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from sglite.server import model_info
 from sglite.server.app import build_app
-from sglite.server.model_info import TokenRate
+from sglite.server.native import model_info
+from sglite.server.native.model_info import TokenRate
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
 

@@ -8,8 +8,8 @@ import pytest
 
 from sglite.errors import RequestError
 from sglite.generation import GenerationChunk
-from sglite.server.native_open import open_call
-from sglite.server.native_request import read_call
+from sglite.server.native.opening import open_call
+from sglite.server.native.request import read_call
 from tests.server.fake_engine import make_front
 
 

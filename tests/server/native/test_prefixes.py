@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from sglite.server import prefix_routes
 from sglite.server.app import build_app
-from sglite.server.prefix_routes import MAX_PREFIXES
+from sglite.server.native import prefixes as prefix_routes
+from sglite.server.native.prefixes import MAX_PREFIXES
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
 

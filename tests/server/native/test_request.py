@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sglite.errors import RequestError
-from sglite.server.native_request import MAX_PROMPTS, read_call
+from sglite.server.native.request import MAX_PROMPTS, read_call
 from sglite.validation import RequestLimits
 
 LIMITS = RequestLimits(context_length=64, pool_tokens=64, vocab_size=100)

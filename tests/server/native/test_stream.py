@@ -8,7 +8,7 @@ import pytest
 
 from sglite.generation import GenerationChunk, OpenGeneration
 from sglite.request import LogprobParams, Request, TokenLogprobs
-from sglite.server.native_stream import GrowingJson, StreamedAnswer, encode_json
+from sglite.server.native.stream import GrowingJson, StreamedAnswer, encode_json
 from sglite.wire import TokenTexts
 from tests.server.generations import generation
 

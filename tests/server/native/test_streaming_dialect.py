@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from sglite.server import native
 from sglite.server.app import build_app
+from sglite.server.native import generate as native
 from tests.server.asgi import RawCall, client
 from tests.server.fake_engine import make_front
 

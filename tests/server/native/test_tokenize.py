@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from sglite.server import tokenize_routes
 from sglite.server.app import build_app
-from sglite.server.tokenize_routes import MAX_TEXTS, MAX_TOKENS
+from sglite.server.native import tokenize as tokenize_routes
+from sglite.server.native.tokenize import MAX_TEXTS, MAX_TOKENS
 from tests.server.asgi import client
 from tests.server.fake_engine import embedded_tokenizer, make_front
 

@@ -8,7 +8,7 @@ import pytest
 
 from sglite.models.generation_config import GenerationDefaults
 from sglite.server.front import Front
-from sglite.server.openai_chat import chat_defaults, num_characters
+from sglite.server.openai.chat import chat_defaults
 from tests.server.fake_engine import embedded_tokenizer, make_front
 from tests.server.openai_calls import CHAT, USER, chat, refused, with_server
 
@@ -197,10 +197,6 @@ def test_a_template_never_comes_from_a_call():
 def test_without_a_tokenizer_there_is_no_chat():
     error = refused(CHAT, {}, skip_tokenizer_init=True)
     assert error["param"] == "messages" and "/v1/completions" in error["message"]
-
-
-def test_num_characters_counts_all_strings():
-    assert num_characters([{"role": "user", "content": [{"text": "abc"}]}, None]) == 4 + 3 + 8
 
 
 # -- what belongs to later work --------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from sglite.errors import RequestError
 from sglite.server.front import Front
-from sglite.server.openai_completions import read_prompts
+from sglite.server.openai.completions import read_prompts
 from tests.server.fake_engine import embedded_tokenizer
 from tests.server.openai_calls import COMPLETIONS, complete, hello_world, post, refused, with_server
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sglite.request import TokenLogprobs
-from sglite.server.openai_logprobs import (
+from sglite.server.openai.logprobs import (
     LEAST_LOGPROB,
     CompletionLogprobs,
     PromptOffsets,

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from sglite.errors import RequestError
-from sglite.server import openai_models
 from sglite.server.app import build_app
-from sglite.server.error_table import HttpError
 from sglite.server.front import Front
+from sglite.server.http.error_table import HttpError
+from sglite.server.openai import models as openai_models
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
 

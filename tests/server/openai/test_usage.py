@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from sglite.generation import OpenGeneration
 from sglite.request import Request
-from sglite.server.openai_usage import UsageMeter
+from sglite.server.openai.usage import UsageMeter
 
 
 def opened(num_prompt_tokens: int, num_cached_tokens: int) -> OpenGeneration:

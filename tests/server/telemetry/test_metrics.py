@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sglite.request import FinishReason
-from sglite.server.metric_table import METRICS
-from sglite.server.metrics import Histogram, RateWindow, ServerMetrics
+from sglite.server.telemetry.metric_table import METRICS
+from sglite.server.telemetry.metrics import Histogram, RateWindow, ServerMetrics
 from tests.server.generations import generation
 
 SGLANG = """
@@ -114,8 +115,6 @@ def test_tokens_of_one_chunk_share_its_gap(metrics):
 
 
 def test_engine_numbers_are_those_of_the_last_answer(metrics, clock):
-    metrics.tokens_arrived(50, None)
-    clock.now_s += 1
     metrics.engine_state(STATS, loop_age_s=0.25)
     read = samples(metrics)
     assert read["sglang:num_running_reqs",] == 3
@@ -125,10 +124,30 @@ def test_engine_numbers_are_those_of_the_last_answer(metrics, clock):
     assert read["sglang:token_usage",] == 0.25
     assert read["sglang:cache_hit_rate",] == 0.25
     assert read["sglang:evicted_tokens_total",] == 64
-    assert read["sglang:gen_throughput",] == 5
     assert read["sglite:engine_loop_age_seconds",] == 0.25
     metrics.engine_state(None)
     assert samples(metrics)["sglang:num_running_reqs",] == 3, "a silent engine changes nothing"
+
+
+def test_numbers_of_several_processes_add_up(metrics, clock):
+    other = ServerMetrics("tiny", ["/generate", "/v1/models/{model_id}"], clock=clock)
+    for each, count in ((metrics, 50), (other, 30)):
+        each.tokens_arrived(count, 0.02)
+        each.http_request("/generate")
+        each.http_response("/generate", 200)
+    other.http_response("/generate", 404)
+    clock.now_s += 1
+    snapshots = [
+        msgspec.msgpack.decode(msgspec.msgpack.encode(each.snapshot())) for each in (metrics, other)
+    ]
+    read = samples(metrics.sum_of(snapshots))
+    assert read["sglang:gen_throughput",] == 8
+    assert read["sglang:http_requests_total", "/generate"] == 2
+    assert read["sglang:http_responses_total", "/generate", "2xx"] == 2
+    assert read["sglang:http_responses_total", "/generate", "4xx"] == 1
+    assert read["sglang:inter_token_latency_seconds_count",] == 80
+    assert read["sglang:inter_token_latency_seconds_sum",] == pytest.approx(0.04)
+    assert samples(metrics)["sglang:inter_token_latency_seconds_count",] == 50
 
 
 def test_every_metric_is_declared_once_and_shown_with_help_and_type(metrics):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sglite.observability.logging import bound_fields
-from sglite.server.metrics import ServerMetrics
-from sglite.server.observation import Observation
+from sglite.server.telemetry.metrics import ServerMetrics
+from sglite.server.telemetry.observation import Observation
 from tests.server.generations import chunk, generation
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from sglite.observability.logging import configure_logging
 from sglite.request import FinishReason
-from sglite.server import request_log
-from sglite.server.request_log import RequestLog
+from sglite.server.telemetry import request_log
+from sglite.server.telemetry.request_log import RequestLog
 from tests.server.generations import generation
 
 

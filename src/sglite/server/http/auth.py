@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sglite.config import ServerOptions
 from sglite.errors import ConfigError
-from sglite.server.error_table import HttpError, error_response
-from sglite.server.routes import Access
+from sglite.server.http.error_table import HttpError, error_response
+from sglite.server.http.routes import Access
 
 _SCHEME = b"Bearer "
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")

@@ -18,9 +18,9 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from sglite.errors import SgliteError
-from sglite.server.error_table import HttpError, error_response
-from sglite.server.request_ids import request_id_of
-from sglite.server.routes import ApiRoute
+from sglite.server.http.error_table import HttpError, error_response
+from sglite.server.http.request_ids import request_id_of
+from sglite.server.http.routes import ApiRoute
 
 RETRY_AFTER_STOP_S = 5
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import sglite
-from sglite.server.routes import ApiRoute
+from sglite.server.http.routes import ApiRoute
 
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 

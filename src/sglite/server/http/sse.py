@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from sglite.errors import SgliteError
 from sglite.observability.logging import log_event
-from sglite.server.error_table import stream_error
-from sglite.server.waiting import wait_for_disconnect
+from sglite.server.http.error_table import stream_error
+from sglite.server.http.waiting import wait_for_disconnect
 
 DONE = b"data: [DONE]\n\n"
 STALL_TIMEOUT_S = 30.0
@@ -123,22 +123,21 @@ class _Writer:
         self.has_started = False
 
     async def write(self, data: bytes) -> None:
-        """Send bytes; returns when the connection took them."""
-        if not data:
-            return
+        """Send bytes; returns when the connection took what was sent before them."""
+        if data:
+            await self._put(data, more_body=True)
+
+    async def finish(self) -> None:
+        """End the body."""
+        await self._put(b"", more_body=False)
+
+    async def _put(self, data: bytes, *, more_body: bool) -> None:
         self._waiting_since_s = self._clock()
         if not self.has_started:
             self.has_started = True
             await self._send(self._start)
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": more_body})
         self._waiting_since_s = None
-
-    async def finish(self) -> None:
-        """End the body."""
-        if not self.has_started:
-            self.has_started = True
-            await self._send(self._start)
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def wait_for_stall(self) -> None:
         """Return when one write has been waiting for the whole time-out."""

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from sglite.generation import Generation
-from sglite.server.answer_stream import AnswerStream
 
 T = TypeVar("T")
+
+
+class Answers(Protocol):
+    """What ``AnswerStream`` offers to those who want everything at once."""
+
+    async def collect(self) -> list[Generation]:
+        """All answers, in order."""
+        ...
+
+    def close(self) -> None:
+        """Abort what has not ended."""
+        ...
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
@@ -36,7 +47,7 @@ async def finish_or_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -
         await asyncio.gather(task, watch, return_exceptions=True)
 
 
-async def collect_or_disconnect(request: Request, stream: AnswerStream) -> list[Generation]:
+async def collect_or_disconnect(request: Request, stream: Answers) -> list[Generation]:
     """All answers of a call, in order; they are aborted if the caller leaves first.
 
     Raises what the stream raises, and ClientDisconnect.

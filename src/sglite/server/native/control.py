@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from sglite.errors import RequestError
-from sglite.server.body import read_json
-from sglite.server.field_policy import check_fields
-from sglite.server.routes import ApiRoute
-from sglite.server.waiting import finish_or_disconnect
+from sglite.server.http.body import read_json
+from sglite.server.http.field_policy import check_fields
+from sglite.server.http.routes import ApiRoute
+from sglite.server.http.waiting import finish_or_disconnect
 from sglite.validation.fields import INT32_MAX, boolean, integer, number, shown, string
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
     body ──read_call()──▶ NativeCall ──encode_prompts(), open_call()──▶ OpenCall
          ──front.answer()──▶ chunks ──take_events()──▶ events of a stream, or one JSON body
 
-A body with ``prompt`` is another dialect: :mod:`sglite.server.streaming_dialect`.
+A body with ``prompt`` is another dialect: :mod:`sglite.server.native.streaming_dialect`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sglite.request import FinishReason
-from sglite.server import streaming_dialect
-from sglite.server.body import read_json
-from sglite.server.error_table import HttpError
-from sglite.server.field_policy import check_fields
-from sglite.server.native_fields import KNOWN, PROMPTS, SCHEMA, UNSUPPORTED
-from sglite.server.native_open import OpenCall, open_call
-from sglite.server.native_request import read_call
-from sglite.server.native_stream import JsonObject, encode_json
+from sglite.server.http.body import read_json
+from sglite.server.http.error_table import HttpError
+from sglite.server.http.field_policy import check_fields
+from sglite.server.http.routes import ApiRoute
+from sglite.server.http.sse import DONE, EventStreamResponse
+from sglite.server.http.waiting import collect_or_disconnect
+from sglite.server.native import streaming_dialect
+from sglite.server.native.fields import KNOWN, PROMPTS, SCHEMA, UNSUPPORTED
+from sglite.server.native.opening import OpenCall, open_call
+from sglite.server.native.request import read_call
+from sglite.server.native.stream import JsonObject, encode_json
 from sglite.server.prompt_encoding import encode_prompts
-from sglite.server.routes import ApiRoute
-from sglite.server.sse import DONE, EventStreamResponse
-from sglite.server.waiting import collect_or_disconnect
 from sglite.validation.fields import boolean, string
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class NativeApi:
         if rid is None or rid == "":
             return Response()
         name = string("rid", rid, max_length=MAX_REQUEST_ID_CHARACTERS)
-        self._front.engine.abort(self._front.open_calls.engine_ids(name) or [name])
+        await self._front.abort(name)
         return Response()
 
     async def _open(self, body: JsonObject, ignored: list[str]) -> OpenCall:

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from sglite.errors import NotReadyError
 from sglite.request import FinishReason, SamplingParams
-from sglite.server.routes import ApiRoute
-from sglite.server.waiting import collect_or_disconnect
+from sglite.server.http.routes import ApiRoute
+from sglite.server.http.waiting import collect_or_disconnect
 
 if TYPE_CHECKING:
     from sglite.server.front import Front

@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from sglite.errors import SgliteError
 from sglite.observability.logging import log_event
-from sglite.server.metrics import ServerMetrics
-from sglite.server.routes import ApiRoute
+from sglite.server.http.routes import ApiRoute
+from sglite.server.telemetry.metrics import ServerMetrics
 
 if TYPE_CHECKING:
     from sglite.server.front import Front
@@ -31,41 +31,50 @@ def routes(front: Front) -> list[ApiRoute]:
     metrics = front.observation.metrics
     if metrics is None:
         return []
-
-    async def get_metrics(request: Request) -> Response:
-        await _ask_engine(front, metrics)
-        if "application/json" in request.headers.get("accept", ""):
-            return Response(
-                msgspec.json.encode(_flat(front, metrics)), media_type="application/json"
-            )
-        return Response(metrics.to_prometheus(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
     return [
         ApiRoute(
             path="/metrics",
             methods=("GET",),
-            handler=get_metrics,
+            handler=MetricsApi(front, metrics).get_metrics,
             access="user",
             summary="Metrics in Prometheus' text format, or as JSON",
         )
     ]
 
 
-async def _ask_engine(front: Front, metrics: ServerMetrics) -> None:
-    """Bring the engine's numbers up to date; what its last heartbeat said where it is silent."""
-    heartbeat = front.engine.heartbeat
-    stats: Mapping[str, float] = {}
-    if heartbeat is not None:
-        stats = {
-            "num_running_requests": heartbeat.num_running,
-            "num_waiting_requests": heartbeat.num_waiting,
-        }
-    try:
-        answer = await asyncio.wait_for(front.engine.control("stats"), ENGINE_TIMEOUT_S)
-        stats = answer or stats
-    except (asyncio.TimeoutError, SgliteError) as error:
-        log_event(logger, logging.WARNING, "metrics_without_engine", error=type(error).__name__)
-    metrics.engine_state(stats, loop_age_s=None if heartbeat is None else heartbeat.loop_age_s)
+class MetricsApi:
+    """The handler. What HTTP processes count is added up; the engine is asked at each scrape."""
+
+    def __init__(self, front: Front, metrics: ServerMetrics) -> None:
+        self._front = front
+        self._metrics = metrics
+        self._stats: Mapping[str, float] = {}
+        front.peers.answer("metrics", lambda _: metrics.snapshot())
+
+    async def get_metrics(self, request: Request) -> Response:
+        """All numbers as they are now."""
+        whole = self._metrics.sum_of(await self._front.peers.ask("metrics"))
+        await self._ask_engine(whole)
+        if "application/json" in request.headers.get("accept", ""):
+            flat = msgspec.json.encode(_flat(self._front, whole))
+            return Response(flat, media_type="application/json")
+        return Response(whole.to_prometheus(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def _ask_engine(self, whole: ServerMetrics) -> None:
+        """Add the engine's numbers; the last known ones where it is silent."""
+        heartbeat = self._front.engine.heartbeat
+        known = dict(self._stats)
+        if heartbeat is not None:
+            known["num_running_requests"] = heartbeat.num_running
+            known["num_waiting_requests"] = heartbeat.num_waiting
+        try:
+            stats = self._front.engine.control("stats")
+            self._stats = await asyncio.wait_for(stats, ENGINE_TIMEOUT_S) or known
+        except (asyncio.TimeoutError, SgliteError) as error:
+            log_event(logger, logging.WARNING, "metrics_without_engine", error=type(error).__name__)
+            self._stats = known
+        loop_age_s = None if heartbeat is None else heartbeat.loop_age_s
+        whole.engine_state(self._stats, loop_age_s=loop_age_s)
 
 
 def _flat(front: Front, metrics: ServerMetrics) -> dict[str, float | str]:

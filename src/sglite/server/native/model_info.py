@@ -14,8 +14,7 @@ from starlette.responses import Response
 import sglite
 from sglite.config_fields import option_fields
 from sglite.errors import EngineDeadError, NotReadyError
-from sglite.server.openai_models import served_name
-from sglite.server.routes import ApiRoute, Handler
+from sglite.server.http.routes import ApiRoute, Handler
 
 if TYPE_CHECKING:
     from sglite.server.front import Front
@@ -122,7 +121,7 @@ class InfoApi:
         front = self._front
         return {
             "model_path": front.config.model_path or front.model_directory,
-            "served_model_name": served_name(front),
+            "served_model_name": front.served_name,
             "tokenizer_path": front.model_directory,
         }
 

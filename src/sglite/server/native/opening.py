@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
-from sglite.server.native_request import NativeCall, NativeItem
-from sglite.server.native_stream import JsonObject, StreamedAnswer
+from sglite.server.native.request import NativeCall, NativeItem
+from sglite.server.native.stream import JsonObject, StreamedAnswer
 from sglite.wire import TokenTexts
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,11 +16,11 @@ from sglite.call_options import read_namespace
 from sglite.errors import CapacityError, RequestError
 from sglite.generation import Generation
 from sglite.request import FinishReason, SamplingParams
-from sglite.server.body import read_json
-from sglite.server.error_table import HttpError
-from sglite.server.field_policy import check_fields
+from sglite.server.http.body import read_json
+from sglite.server.http.error_table import HttpError
+from sglite.server.http.field_policy import check_fields
+from sglite.server.http.routes import ApiRoute
 from sglite.server.prompt_encoding import encode_prompts
-from sglite.server.routes import ApiRoute
 from sglite.validation import RequestTraits
 from sglite.validation.fields import shown, string
 
@@ -94,12 +94,17 @@ class PinnedPrefix:
 
 
 class PrefixApi:
-    """The handlers, and the names. Changes come one after another."""
+    """The handlers, and the names, which every HTTP process of the server keeps alike.
+
+    Changes that this process makes come one after another.
+    """
 
     def __init__(self, front: Front) -> None:
         self._front = front
         self._pinned: dict[str, PinnedPrefix] = {}
         self._lock = asyncio.Lock()
+        front.peers.answer("name_prefix", self._name_here)
+        front.peers.answer("forget_prefix", self._forget_here)
 
     async def pin(self, request: Request) -> Response:
         """Compute and keep a prompt; a name that is in use gets the new prompt.
@@ -129,7 +134,7 @@ class PrefixApi:
         """Forget a name. Raises HttpError 404 where there is no such name."""
         name = request.path_params.get("name") or request.query_params.get("name")
         async with self._lock:
-            prefix = self._pinned.pop(name or "", None)
+            prefix = _found(await self._front.peers.ask("forget_prefix", name or ""))
             if prefix is None:
                 raise HttpError(
                     f"no prefix is named {shown(name)}", status=404, code="not_found", param="name"
@@ -191,10 +196,22 @@ class PrefixApi:
         return generation
 
     async def _keep(self, prefix: PinnedPrefix) -> None:
-        old = self._pinned.get(prefix.name)
-        self._pinned[prefix.name] = prefix
+        """Name it, in every process, and let go what had this name before."""
+        old = _found(await self._front.peers.ask("name_prefix", asdict(prefix)))
         if old is not None:
             await self._release(old)
+
+    def _name_here(self, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """Take a name over from another process, or from this one; what had it before."""
+        prefix = _prefix_of(fields)
+        old = self._pinned.pop(prefix.name, None)
+        self._pinned[prefix.name] = prefix
+        return None if old is None else asdict(old)
+
+    def _forget_here(self, name: str) -> dict[str, Any] | None:
+        """As :meth:`_name_here`, with nothing in its place."""
+        old = self._pinned.pop(name, None)
+        return None if old is None else asdict(old)
 
     async def _release(self, prefix: PinnedPrefix) -> None:
         """Unpin, unless another name means the same prompt."""
@@ -215,6 +232,15 @@ async def compute_prefix(
     finally:
         stream.close()
     return generation
+
+
+def _found(answers: list[dict[str, Any] | None]) -> PinnedPrefix | None:
+    """The prefix that the processes agree on."""
+    return next((_prefix_of(each) for each in answers if each is not None), None)
+
+
+def _prefix_of(fields: dict[str, Any]) -> PinnedPrefix:
+    return PinnedPrefix(**{**fields, "token_ids": tuple(fields["token_ids"])})
 
 
 def _name(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sglite.call_options import read_deadline_s, read_logprobs, read_namespace
 from sglite.errors import RequestError
 from sglite.request import LogprobParams, SamplingParams
-from sglite.server.native_fields import PER_ITEM
+from sglite.server.native.fields import PER_ITEM
 from sglite.validation import (
     RequestLimits,
     RequestTraits,

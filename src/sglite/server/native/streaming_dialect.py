@@ -17,12 +17,12 @@ from starlette.responses import Response
 from sglite.call_options import read_deadline_s, read_namespace
 from sglite.errors import RequestError
 from sglite.generation import OpenGeneration
-from sglite.server.error_table import error_body
-from sglite.server.field_policy import check_fields
-from sglite.server.native_fields import UNSUPPORTED
-from sglite.server.native_stream import encode_json
+from sglite.server.http.error_table import error_body
+from sglite.server.http.field_policy import check_fields
+from sglite.server.http.sse import EventStreamResponse
+from sglite.server.native.fields import UNSUPPORTED
+from sglite.server.native.stream import encode_json
 from sglite.server.prompt_encoding import encode_prompts
-from sglite.server.sse import EventStreamResponse
 from sglite.validation import RequestTraits, sampling_params_from_dict
 from sglite.validation.fields import boolean, shown
 from sglite.validation.sampling_params import CHECKS

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sglite.errors import RequestError
-from sglite.server.body import read_json
-from sglite.server.field_policy import check_fields
+from sglite.server.chat_encoding import encode_chat
+from sglite.server.http.body import read_json
+from sglite.server.http.field_policy import check_fields
+from sglite.server.http.routes import ApiRoute
 from sglite.server.prompt_encoding import encode_prompts, off_loop
-from sglite.server.routes import ApiRoute
 from sglite.validation.fields import boolean, shown, token_ids
 
 if TYPE_CHECKING:
@@ -89,7 +90,13 @@ class TokenizeApi:
         if (prompt is None) == (messages is None):
             raise RequestError("give one of prompt and messages", param="prompt")
         if messages is not None:
-            tokens: Any = await self._encode_chat(body)
+            tokens: Any = await encode_chat(
+                self._front,
+                messages,
+                tools=body.get("tools"),
+                add_generation_prompt=_flag(body, "add_generation_prompt"),
+                template_kwargs=body.get("chat_template_kwargs"),
+            )
         else:
             tokens = await self._encode(prompt, add_special=_flag(body, "add_special_tokens"))
         is_batch = isinstance(prompt, list)
@@ -132,19 +139,6 @@ class TokenizeApi:
         )
         return encoded if isinstance(prompt, list) else encoded[0]
 
-    async def _encode_chat(self, body: dict[str, Any]) -> list[int]:
-        tokenizer = self._tokenizer()
-        add_generation_prompt = _flag(body, "add_generation_prompt")
-        return await off_loop(
-            lambda: tokenizer.encode_chat(
-                body["messages"],
-                tools=body.get("tools"),
-                add_generation_prompt=add_generation_prompt,
-                template_kwargs=body.get("chat_template_kwargs"),
-            ),
-            size=_num_characters(body["messages"]),
-        )
-
     def _tokenizer(self) -> Tokenizer:
         tokenizer = self._front.tokenizer
         if tokenizer is None:
@@ -168,14 +162,6 @@ def _checked_ids(tokens: Any, *, is_batch: bool, vocab_size: int) -> Sequence[li
     if sum(map(len, batch)) > MAX_TOKENS:
         raise RequestError(f"tokens must hold at most {MAX_TOKENS:,} ids", param="tokens")
     return batch
-
-
-def _num_characters(messages: Any) -> int:
-    """About how much text there is to render and encode; for choosing, not for checking."""
-    if not isinstance(messages, list):
-        return 0
-    contents = [each.get("content") for each in messages if isinstance(each, dict)]
-    return sum(len(content) for content in contents if isinstance(content, (str, list))) + 1
 
 
 def _flag(body: dict[str, Any], name: str) -> bool:

@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from sglite.errors import RequestError
 from sglite.generation import Generation, OpenGeneration
-from sglite.server.body import read_json
-from sglite.server.field_policy import check_fields
 from sglite.server.front import Front
-from sglite.server.openai_options import CallOptions
-from sglite.server.openai_stream import CallEvents, encode_json, event_batches
-from sglite.server.openai_usage import UsageMeter
-from sglite.server.sse import EventStreamResponse
-from sglite.server.waiting import collect_or_disconnect
+from sglite.server.http.body import read_json
+from sglite.server.http.field_policy import check_fields
+from sglite.server.http.sse import EventStreamResponse
+from sglite.server.http.waiting import collect_or_disconnect
+from sglite.server.openai.options import CallOptions
+from sglite.server.openai.stream import CallEvents, encode_json, event_batches
+from sglite.server.openai.usage import UsageMeter
 
 JsonObject = dict[str, Any]
 

@@ -12,21 +12,22 @@ from starlette.responses import Response
 from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
 from sglite.request import LogprobParams, SamplingParams, TokenLogprobs
+from sglite.server.chat_encoding import encode_chat
 from sglite.server.front import Front
-from sglite.server.openai_call import answer_call, check_num_answers, json_answer, read_body
-from sglite.server.openai_fields import CHAT_KNOWN, CHAT_SCHEMA, CHAT_UNSUPPORTED
-from sglite.server.openai_logprobs import chat_logprobs
-from sglite.server.openai_options import (
+from sglite.server.http.routes import ApiRoute
+from sglite.server.openai.call import answer_call, check_num_answers, json_answer, read_body
+from sglite.server.openai.fields import CHAT_KNOWN, CHAT_SCHEMA, CHAT_UNSUPPORTED
+from sglite.server.openai.logprobs import chat_logprobs
+from sglite.server.openai.options import (
     CallOptions,
     flag,
     num_logprobs,
     openai_names,
     read_options,
 )
-from sglite.server.openai_stream import EventWriter, finish_fields
-from sglite.server.openai_usage import UsageMeter
-from sglite.server.prompt_encoding import MAX_CHARACTERS_PER_TOKEN, off_loop
-from sglite.server.routes import ApiRoute
+from sglite.server.openai.stream import EventWriter, finish_fields
+from sglite.server.openai.usage import UsageMeter
+from sglite.server.prompt_encoding import off_loop
 from sglite.tokenizer import Tokenizer
 from sglite.validation.fields import shown
 
@@ -65,7 +66,14 @@ class ChatRoute:
         """Answer one call."""
         body, ignored = await read_body(request, CHAT_KNOWN, CHAT_UNSUPPORTED)
         call = read_call(self._front, body, ignored, self._defaults)
-        token_ids = await encode_chat(self._front, call)
+        token_ids = await encode_chat(
+            self._front,
+            _with_known_roles(self._front.tokenizer, call.messages),
+            tools=call.tools,
+            add_generation_prompt=call.add_generation_prompt,
+            continue_final_message=call.continue_final_message,
+            template_kwargs=call.template_kwargs,
+        )
         opened = self._open(call, token_ids)
         options = call.options
         meter = UsageMeter(opened, samples_per_prompt=options.sampling.n)
@@ -88,54 +96,11 @@ class ChatRoute:
             )
 
 
-async def encode_chat(front: Front, call: ChatCall) -> list[int]:
-    """Token ids of the conversation. Raises RequestError naming the field.
-
-    Long conversations are rendered and encoded in a thread. The template's output and loops are
-    bounded (``chat_template``), the time of a hostile template is not: templates come from the
-    operator, and a process that can be ended is still to come.
-    """
-    tokenizer = front.tokenizer
-    if tokenizer is None:
-        raise RequestError(
-            "messages are text, and skip_tokenizer_init is set; send token ids to /v1/completions",
-            param="messages",
-        )
-    size = num_characters(call.messages)
-    longest = front.limits.context_length * MAX_CHARACTERS_PER_TOKEN
-    if size > longest:
-        raise RequestError(
-            f"messages have {size:,} characters; this engine fits "
-            f"{front.limits.context_length:,} tokens, and chats of more than {longest:,} "
-            "characters are refused unread",
-            param="messages",
-        )
-    return await off_loop(
-        lambda: tokenizer.encode_chat(
-            _with_known_roles(tokenizer, call.messages),
-            tools=call.tools,
-            add_generation_prompt=call.add_generation_prompt,
-            continue_final_message=call.continue_final_message,
-            template_kwargs=call.template_kwargs,
-        ),
-        size=size + num_characters(call.tools),
-    )
-
-
-def num_characters(value: object) -> int:
-    """Characters of all strings in a JSON value, whose depth is bounded; 8 per other item."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, list):
-        return sum(map(num_characters, value))
-    if isinstance(value, dict):
-        return sum(map(num_characters, value.values()))
-    return 8
-
-
-def _with_known_roles(tokenizer: Tokenizer, messages: Any) -> Any:
+def _with_known_roles(tokenizer: Tokenizer | None, messages: Any) -> Any:
     """``developer`` is OpenAI's newer word for ``system``, which some templates do not know."""
-    if not isinstance(messages, list) or tokenizer.chat_template_mentions("developer"):
+    if tokenizer is None or not isinstance(messages, list):
+        return messages
+    if tokenizer.chat_template_mentions("developer"):
         return messages
     return [
         {**message, "role": "system"}

@@ -13,29 +13,29 @@ from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
 from sglite.request import LogprobParams, SamplingParams
 from sglite.server.front import Front
-from sglite.server.openai_call import (
+from sglite.server.http.routes import ApiRoute
+from sglite.server.openai.call import (
     answer_call,
     check_num_answers,
     json_answer,
     read_body,
 )
-from sglite.server.openai_fields import (
+from sglite.server.openai.fields import (
     COMPLETION_KNOWN,
     COMPLETION_SCHEMA,
     COMPLETION_UNSUPPORTED,
 )
-from sglite.server.openai_logprobs import CompletionLogprobs, join_columns
-from sglite.server.openai_options import (
+from sglite.server.openai.logprobs import CompletionLogprobs, join_columns
+from sglite.server.openai.options import (
     CallOptions,
     flag,
     num_logprobs,
     openai_names,
     read_options,
 )
-from sglite.server.openai_stream import EventWriter, finish_fields
-from sglite.server.openai_usage import UsageMeter
+from sglite.server.openai.stream import EventWriter, finish_fields
+from sglite.server.openai.usage import UsageMeter
 from sglite.server.prompt_encoding import encode_prompts, off_loop
-from sglite.server.routes import ApiRoute
 from sglite.validation.fields import INT32_MAX, integer, shown
 
 OBJECT = "text_completion"

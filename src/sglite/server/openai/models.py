@@ -9,23 +9,17 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sglite.server.error_table import HttpError
 from sglite.server.front import Front
-from sglite.server.routes import ApiRoute
+from sglite.server.http.error_table import HttpError
+from sglite.server.http.routes import ApiRoute
 from sglite.validation.fields import shown, string
 
 MAX_NAME_CHARACTERS = 1024
 
 
-def served_name(front: Front) -> str:
-    """The model's id: ``--served-model-name``, otherwise the model as it was named at the start."""
-    config = front.config
-    return config.served_model_name or config.model_path or front.model_directory
-
-
 def is_known_name(front: Front, name: str) -> bool:
     """True where ``name`` is a name of the served model."""
-    return name in (served_name(front), front.config.model_path, front.model_directory)
+    return name in (front.served_name, front.config.model_path, front.model_directory)
 
 
 def model_name(front: Front, asked: object) -> str:
@@ -34,7 +28,7 @@ def model_name(front: Front, asked: object) -> str:
     Raises RequestError where it is no text, HttpError (404) where it is refused.
     """
     if asked is None or asked == "":
-        return served_name(front)
+        return front.served_name
     name = string("model", asked, max_length=MAX_NAME_CHARACTERS)
     if front.config.strict_model_name and not is_known_name(front, name):
         raise unknown_model(front, name)
@@ -44,7 +38,7 @@ def model_name(front: Front, asked: object) -> str:
 def unknown_model(front: Front, name: str) -> HttpError:
     """The error for a name that is not served."""
     return HttpError(
-        f"the model {shown(name)} does not exist; this server has {served_name(front)!r}",
+        f"the model {shown(name)} does not exist; this server has {front.served_name!r}",
         status=404,
         code="model_not_found",
         param="model",
@@ -60,7 +54,7 @@ class ModelRoutes:
 
     async def list_models(self, request: Request) -> Response:
         """All models: one."""
-        return _json({"object": "list", "data": [self._card(served_name(self._front))]})
+        return _json({"object": "list", "data": [self._card(self._front.served_name)]})
 
     async def retrieve_model(self, request: Request) -> Response:
         """One model by its name. Raises HttpError (404)."""

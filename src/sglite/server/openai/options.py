@@ -14,8 +14,8 @@ from sglite.call_options import read_namespace
 from sglite.errors import RequestError
 from sglite.request import SamplingParams
 from sglite.server.front import Front
-from sglite.server.openai_fields import LABELS, OPENAI_NAMES, SAMPLING_FIELDS
-from sglite.server.openai_models import model_name
+from sglite.server.openai.fields import LABELS, OPENAI_NAMES, SAMPLING_FIELDS
+from sglite.server.openai.models import model_name
 from sglite.validation.fields import INT32_MAX, boolean, integer, shown, string
 from sglite.validation.requests import MAX_TOP_LOGPROBS, RequestTraits
 from sglite.validation.sampling_params import CHECKS

@@ -16,10 +16,10 @@ from sglite.generation import Generation, GenerationChunk
 from sglite.observability.logging import log_event
 from sglite.request import FinishReason
 from sglite.server.answer_stream import AnswerStream
-from sglite.server.error_table import HttpError
-from sglite.server.openai_options import CallOptions
-from sglite.server.openai_usage import UsageMeter
-from sglite.server.sse import DONE
+from sglite.server.http.error_table import HttpError
+from sglite.server.http.sse import DONE
+from sglite.server.openai.options import CallOptions
+from sglite.server.openai.usage import UsageMeter
 
 JsonObject = dict[str, Any]
 

@@ -14,6 +14,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -26,7 +27,7 @@ from prometheus_client.registry import Collector
 
 from sglite.generation import Generation
 from sglite.request import FinishReason
-from sglite.server.metric_table import METRICS, Metric
+from sglite.server.telemetry.metric_table import METRICS, Metric
 
 OTHER_ENDPOINT = "other"
 """The endpoint of everything that no route answers: paths of clients never become labels."""
@@ -154,11 +155,39 @@ class ServerMetrics(Collector):
         self, stats: Mapping[str, float] | None, *, loop_age_s: float | None = None
     ) -> None:
         """Take the engine's own numbers (``Engine.stats()``); None where it did not answer."""
-        self._set("gen_throughput", self._throughput.per_second(self._clock()))
         if loop_age_s is not None:
             self._set("engine_loop_age_seconds", loop_age_s)
         for key, value in _engine_values(stats or {}).items():
             self._set(key, value)
+
+    # -- several processes -------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """All numbers as plain data, for :meth:`sum_of` in another process."""
+        self._set("gen_throughput", self._throughput.per_second(self._clock()))
+        return {
+            "values": {
+                key: [[list(labels), value] for labels, value in values.items()]
+                for key, values in self._values.items()
+            },
+            "histograms": {
+                key: [histogram.counts, histogram.total]
+                for key, histogram in self._histograms.items()
+            },
+        }
+
+    def sum_of(self, snapshots: Iterable[Mapping[str, Any]]) -> ServerMetrics:
+        """Metrics that show what several processes counted; the engine's numbers are not theirs."""
+        whole = ServerMetrics(self.model_name, self._endpoints, clock=self._clock)
+        for snapshot in snapshots:
+            for key, values in snapshot["values"].items():
+                for labels, value in values:
+                    whole._add(key, value, *labels)
+            for key, (counts, total) in snapshot["histograms"].items():
+                histogram = whole._histograms[key]
+                histogram.counts = [a + b for a, b in zip(histogram.counts, counts, strict=True)]
+                histogram.total += total
+        return whole
 
     # -- how it is read ----------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from sglite.generation import Generation, GenerationChunk
 from sglite.observability.logging import bound
-from sglite.server.metrics import ServerMetrics
-from sglite.server.request_log import RequestLog
+from sglite.server.telemetry.metrics import ServerMetrics
+from sglite.server.telemetry.request_log import RequestLog
 
 
 class CallObserver:

@@ -1,0 +1,99 @@
+"""A further HTTP process: ``python -m sglite.server.api_worker``, started by ``api_workers``.
+
+It serves as the first one does, and ends when that says so or is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+import uvloop
+
+from sglite.config import ServerConfig
+from sglite.errors import EngineDeadError
+from sglite.ipc.frames import HEADER_BYTES, encode
+from sglite.ipc.process_client import ProcessClient
+from sglite.ipc.spawning import parents_socket, read_frames
+from sglite.observability.logging import configure_logging
+from sglite.server.app import build_app
+from sglite.server.front import Front
+from sglite.server.front_factory import make_front
+from sglite.server.launch import make_server, settle_memory
+from sglite.server.lifecycle import EXIT_FAILED, Lifecycle, SwitchedApp
+from sglite.server.worker_messages import Drain, Serving, ToWorker, WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+_decoder = msgspec.msgpack.Decoder(ToWorker)
+
+
+def main() -> NoReturn:
+    """Serve until told to end."""
+    parent = parents_socket()
+    with parent.makefile("rb", buffering=0) as stream:
+        frame = next(read_frames(stream), None)
+    if frame is None:  # the first process has gone already
+        os._exit(EXIT_FAILED)
+    settings = _decoder.decode(frame)
+    code = uvloop.run(_serve(settings, parent))
+    logging.shutdown()
+    os._exit(code)
+
+
+async def _serve(settings: WorkerSettings, parent: socket.socket) -> int:
+    config = ServerConfig(**settings.config)
+    configure_logging(config.log_level, stream=sys.stderr, style=config.log_format)
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    reader, writer = await asyncio.open_connection(sock=parent)
+    switch = SwitchedApp()
+    server = make_server(config, switch)
+    lifecycle = Lifecycle(server, config)
+    obey = asyncio.ensure_future(_obey(reader, lifecycle))
+    try:
+        front = await lifecycle.start(_start(config, settings))
+    except EngineDeadError:
+        return EXIT_FAILED  # the first process says why
+    if front is None:
+        return lifecycle.exit_code
+    switch.app = build_app(front)
+    http = asyncio.ensure_future(server.serve(sockets=[socket.socket(fileno=settings.listen_fd)]))
+    http.add_done_callback(lifecycle.on_http_end)
+    settle_memory()
+    writer.write(encode(Serving()))
+    code = await lifecycle.serve(front)
+    await asyncio.gather(http, return_exceptions=True)
+    obey.cancel()
+    if front.renderer is not None:
+        await front.renderer.stop()
+    return code
+
+
+async def _start(config: ServerConfig, settings: WorkerSettings) -> Front:
+    client = await ProcessClient.connect(settings.engine_path)
+    directory = Path(settings.directory)
+    return await make_front(config, directory, client, client.wait_ready, number=settings.number)
+
+
+async def _obey(reader: asyncio.StreamReader, lifecycle: Lifecycle) -> None:
+    """Do as the first process says; without it, end."""
+    try:
+        while True:
+            header = await reader.readexactly(HEADER_BYTES)
+            message = _decoder.decode(await reader.readexactly(int.from_bytes(header, "big")))
+            if isinstance(message, Drain):
+                lifecycle.drain()
+            else:
+                lifecycle.stop()
+    except (asyncio.IncompleteReadError, OSError):
+        os._exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

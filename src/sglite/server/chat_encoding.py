@@ -1,0 +1,54 @@
+"""Conversations to token ids, without holding up the event loop or trusting a template's time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sglite.errors import RequestError
+from sglite.server.prompt_encoding import MAX_CHARACTERS_PER_TOKEN, off_loop
+
+if TYPE_CHECKING:
+    from sglite.server.front import Front
+
+
+async def encode_chat(
+    front: Front, messages: Any, *, tools: Any = None, **options: Any
+) -> list[int]:
+    """Token ids of a conversation as it came; ``options`` are those of ``Tokenizer.plan_chat``.
+
+    Raises RequestError naming the field, also where the template takes too long.
+    """
+    tokenizer = front.tokenizer
+    if tokenizer is None:
+        raise RequestError(
+            "messages are text, and skip_tokenizer_init is set; send token ids to /v1/completions",
+            param="messages",
+        )
+    size = num_characters(messages)
+    longest = front.limits.context_length * MAX_CHARACTERS_PER_TOKEN
+    if size > longest:
+        raise RequestError(
+            f"messages have {size:,} characters; this engine fits "
+            f"{front.limits.context_length:,} tokens, and chats of more than {longest:,} "
+            "characters are refused unread",
+            param="messages",
+        )
+    chat = tokenizer.plan_chat(messages, tools=tools, **options)
+    if front.renderer is not None:
+        prompt = await front.renderer.render(chat)
+    else:
+        prompt = await off_loop(
+            lambda: tokenizer.render_planned(chat), size=size + num_characters(tools)
+        )
+    return await off_loop(lambda: tokenizer.encode_rendered(prompt), size=len(prompt))
+
+
+def num_characters(value: object) -> int:
+    """Characters of all strings in a JSON value, whose depth is bounded; 8 per other item."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(num_characters, value))
+    if isinstance(value, dict):
+        return sum(map(num_characters, value.values()))
+    return 8

@@ -1,0 +1,1 @@
+"""HTTP itself, whichever protocol it carries: bodies, keys, errors, event streams, dispatch."""
