@@ -72,6 +72,7 @@ bench: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python -m sglite.config_docs docs/configuration.md
 	$(BIN)/python -m tools.walkthrough
+	$(BIN)/python -m tools.limits_page
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

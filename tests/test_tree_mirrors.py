@@ -33,6 +33,8 @@ WITHOUT_A_PACKAGE = {"e2e", "docs"}
 # Modules with logic that have no test file of their own, and what tests them instead.
 TESTED_ELSEWHERE = {
     "__init__.py": "tests/test_import_contract.py",
+    "server/api_worker.py": "tests/server/test_api_workers.py",
+    "server/front_factory.py": "tests/server/test_launch.py",
 }
 
 

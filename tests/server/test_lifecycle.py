@@ -58,6 +58,27 @@ def test_first_signal_lets_running_calls_finish():
     run(check)
 
 
+def test_callers_that_try_again_and_again_do_not_delay_the_end():
+    async def check(front, server, life):
+        front.engine.hold = True
+        running = server.add_call(open_call(front).collect())
+
+        def refused(_=None):
+            server.add_call(asyncio.sleep(0.02)).add_done_callback(refused)
+
+        ended = asyncio.ensure_future(life.serve(front))
+        await asyncio.sleep(0)
+        life.on_signal()
+        await asyncio.sleep(0.05)
+        refused()
+        front.engine.release()
+        assert await asyncio.wait_for(ended, 10) == 0
+        assert running.result()[0].finish_reason.value == "length"
+        assert server.server_state.tasks, "the last one that was refused is still being told"
+
+    run(check)
+
+
 def test_late_calls_are_told_when_the_time_is_up():
     async def check(front, server, life):
         front.engine.hold = True

@@ -6,7 +6,14 @@ import pytest
 from sglite.config import ServerConfig
 from sglite.errors import ConfigError
 from sglite.server.http.auth import Keys
-from sglite.server.listen import allow_open_files, bind, check_exposure, check_tls, url_of
+from sglite.server.listen import (
+    allow_open_files,
+    bind,
+    bind_beside,
+    check_exposure,
+    check_tls,
+    url_of,
+)
 
 
 def test_port_zero_takes_a_free_one_and_the_url_names_it():
@@ -96,3 +103,36 @@ def test_limit_of_open_files_is_raised_and_never_lowered(monkeypatch):
     allow_open_files(1000)
     allow_open_files(100_000)
     assert found == [(1256, 2048), (2048, 2048)]
+
+
+def test_sockets_beside_each_other_share_the_connections():
+    with bind("127.0.0.1", 0, is_shared=True) as first, bind_beside(first) as second:
+        address = first.getsockname()
+        assert second.getsockname() == address
+        silent = socket.create_connection(address)  # the second does not listen yet
+        silent.close()
+        first.accept()[0].close()
+        second.listen()
+        callers = [socket.create_connection(address) for _ in range(64)]
+        counts = [_num_waiting(each) for each in (first, second)]
+        for caller in callers:
+            caller.close()
+        assert sum(counts) == 64 and min(counts) > 8
+
+
+def test_a_port_that_another_server_shares_is_not_free():
+    with bind("127.0.0.1", 0, is_shared=True) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError):
+            bind("127.0.0.1", port, is_shared=True)
+
+
+def _num_waiting(listener):
+    """Accept what waits."""
+    count = 0
+    while True:
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1

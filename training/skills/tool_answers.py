@@ -213,4 +213,4 @@ def _draw_next_call(
     )
 
 
-SKILL = Skill("tool_answers", weight=5, draw=draw)
+SKILL = Skill("tool_answers", weight=6, draw=draw)

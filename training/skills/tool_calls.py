@@ -103,4 +103,4 @@ def _draw_plain(
     return Example(example.answer, example.key, messages=messages, kind=KIND, tools=schemas)
 
 
-SKILL = Skill("tool_calls", weight=6, draw=draw)
+SKILL = Skill("tool_calls", weight=12, draw=draw)

@@ -38,6 +38,8 @@ from sglite.request import Request
 
 logger = logging.getLogger(__name__)
 
+TURN_S = 0.002
+"""Seconds that messages of the engine are acted on before the calls get a turn to write."""
 MAX_SUBMITTED_TOKENS = 1_000_000
 """Prompt tokens of one Submit, where it has several requests: a frame stays far from its limit."""
 
@@ -241,21 +243,54 @@ class _FrameTaker(Protocol):
 
 
 class _Wire(asyncio.BufferedProtocol):
-    """Lets the event loop read straight into the frame reader's buffer."""
+    """Lets the event loop read straight into the frame reader's buffer.
+
+    When the engine is faster than this process, what has come is acted on for ``TURN_S`` at a time:
+    between two turns the calls write what they got, so that all streams go on evenly.
+    """
 
     def __init__(self, taker: _FrameTaker) -> None:
         self._taker = taker
         self._reader = FrameReader()
+        self._frames: Iterator[memoryview] = iter(())
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.ReadTransport | None = None
+        self._is_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.ReadTransport):
+            self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._reader.space()
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._frames = self._reader.frames(nbytes)
+        self._take_turn()
+
+    def _take_turn(self) -> None:
+        ends_s = self._loop.time() + TURN_S
         try:
-            for frame in self._reader.frames(nbytes):
+            for frame in self._frames:
                 self._taker.take_frame(frame)
+                if self._loop.time() >= ends_s:
+                    self._pause()
+                    return
         except FrameTooLargeError as error:
             self._taker.take_end(f"the engine sent {error}")
+        self._go_on()
+
+    def _pause(self) -> None:
+        """Let the calls write; then comes the next turn."""
+        if not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._loop.call_soon(self._take_turn)
+
+    def _go_on(self) -> None:
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         cause = f": {exc}" if exc else ""

@@ -1,8 +1,8 @@
 """``--api-workers``: further HTTP processes, seen from the first, which starts and ends them.
 
     this process ── lifecycle, engine's launcher, HTTP process 0
-        ├── api_worker 1 ─┐ accept from the same socket,
-        └── api_worker 2 ─┘ each with a connection of its own to the engine
+        ├── api_worker 1 ─┐ each with a socket of its own on the same port,
+        └── api_worker 2 ─┘ and a connection of its own to the engine
 
 The end of one that nobody asked for is a failure of the server (R21).
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from sglite.config import ServerConfig
 from sglite.errors import EngineDeadError
 from sglite.ipc.spawning import Child
+from sglite.server.listen import bind_beside
 from sglite.server.worker_messages import Drain, Stop, WorkerSettings
 
 MODULE = "sglite.server.api_worker"
@@ -45,22 +46,24 @@ class ApiWorkers:
     async def start(self, engine_path: str) -> None:
         """Start them; they load while the engine does. Raises EngineDeadError."""
         for number in range(1, self._config.api_workers):
-            listen_fd = self._socket.fileno()
+            try:
+                self._children.append(await self._start(number, engine_path))
+            except OSError as error:
+                message = f"HTTP process {number} cannot be started: {error}"
+                raise EngineDeadError(message) from error
+
+    async def _start(self, number: int, engine_path: str) -> Child:
+        with bind_beside(self._socket) as listener:
             settings = WorkerSettings(
                 config=self._config.to_dict(),
                 directory=str(self._directory),
-                listen_fd=listen_fd,
+                listen_fd=listener.fileno(),
                 engine_path=engine_path,
                 number=number,
             )
-            try:
-                child = await Child.start(MODULE, pass_fds=(listen_fd,))
-            except OSError as error:
-                raise EngineDeadError(
-                    f"HTTP process {number} cannot be started: {error}"
-                ) from error
-            child.send(settings)
-            self._children.append(child)
+            child = await Child.start(MODULE, pass_fds=(listener.fileno(),))
+        child.send(settings)
+        return child
 
     async def wait_ready(self) -> None:
         """Return when all of them serve. Raises EngineDeadError where one has ended."""

@@ -59,7 +59,7 @@ def serve(config: ServerConfig, say: Say) -> int:
     check_tls(config)
     allow_open_files(config.max_connections)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # faults of calls are logged by us
-    with contextlib.closing(bind(config.host, config.port)) as sock:
+    with contextlib.closing(_listen(config)) as sock:
         directory = _directory(config, config.model_path)
         return uvloop.run(_run(config, directory, sock, say))
 
@@ -94,7 +94,8 @@ async def _run(config: ServerConfig, directory: Path, sock: socket.socket, say: 
             await workers.stop()
             if front is not None and front.renderer is not None:
                 await front.renderer.stop()
-            await launcher.stop(ENGINE_STOP_S)
+            # One that still loads does not hear the word to stop.
+            await launcher.stop(0.0 if front is None else ENGINE_STOP_S)
 
 
 async def _start(
@@ -144,6 +145,10 @@ def ready_line(front: Front, url: str) -> str:
     if config.model_path is None:
         line += f"\n{EMBEDDED_MODEL_DESCRIPTION}; another one: sglite serve --model DIR_OR_HUB_ID"
     return line
+
+
+def _listen(config: ServerConfig) -> socket.socket:
+    return bind(config.host, config.port, is_shared=config.api_workers > 1)
 
 
 def _directory(config: ServerConfig, model: str | None) -> Path:

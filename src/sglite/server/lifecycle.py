@@ -188,12 +188,18 @@ class Lifecycle:
         self.server.should_exit = True
 
     async def _wait_for_calls(self, timeout_s: float) -> bool:
-        """True once no call is running; False where the time is up first."""
+        """True once every call that runs now has ended; False where the time is up first.
+
+        Calls that come meanwhile are refused: whoever tries again and again delays nothing.
+        """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
-        while self._num_calls and loop.time() < deadline_s and not self.server.should_exit:
+        calls = set(self.server.server_state.tasks)
+        while any(not call.done() for call in calls):
+            if loop.time() >= deadline_s or self.server.should_exit:
+                return False
             await asyncio.sleep(min(POLL_S, timeout_s))
-        return not self._num_calls
+        return True
 
     @property
     def _num_calls(self) -> int:

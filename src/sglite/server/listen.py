@@ -49,8 +49,13 @@ def check_tls(config: ServerConfig) -> None:
         ) from error
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigError, in one line, where that cannot be."""
+def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening socket. Raises ConfigError, in one line, where that cannot be.
+
+    ``is_shared`` lets :func:`bind_beside` put others beside it.
+    """
+    if is_shared and port:
+        bind(host, port).close()  # it must be free, not merely shared by another server
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -59,9 +64,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(f"host: {host!r} is no address of this machine") from error
     sock = socket.socket(family, kind, proto)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # every connection inherits it
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
+        _set_options(sock, is_shared=is_shared)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
@@ -69,6 +72,31 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(_why(host, port, error)) from error
     sock.setblocking(False)
     return sock
+
+
+def bind_beside(sock: socket.socket) -> socket.socket:
+    """A socket on the address of a shared one, which takes its part of the connections.
+
+    The system deals them out evenly to those that listen; this one does not listen yet. Raises
+    OSError.
+    """
+    beside = socket.socket(sock.family, sock.type, sock.proto)
+    try:
+        _set_options(beside, is_shared=True)
+        beside.bind(sock.getsockname())
+    except OSError:
+        beside.close()
+        raise
+    beside.setblocking(False)
+    return beside
+
+
+def _set_options(sock: socket.socket, *, is_shared: bool) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # every connection inherits it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
 
 
 def allow_open_files(num_connections: int) -> None:

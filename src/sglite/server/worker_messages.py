@@ -13,7 +13,7 @@ import msgspec
 class WorkerSettings(msgspec.Struct, tag="settings", frozen=True):
     """``config`` are the options of ServerConfig by name, ``directory`` is the model's.
 
-    ``listen_fd`` is the socket that all HTTP processes accept from, ``engine_path`` the engine's.
+    ``listen_fd`` is the socket to accept from, ``engine_path`` the engine's.
     ``number`` is the process's among them; the first, which starts the others, is 0.
     """
 

@@ -8,6 +8,7 @@ one counts.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from typing import Any
 
@@ -24,7 +25,9 @@ READ_TIMEOUT_S = 10.0
 _ESCAPES = (b"\\\\", b'\\"')
 _STRING = re.compile(rb'"[^"]*(?:"|\Z)')
 """Once the escapes are gone. It never goes back, so a text without an end costs no more."""
-_BRACKET = re.compile(rb"[\[\]{}]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""A bracket as a signed byte: one level in, one level out."""
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json")
 _UTF8_NAMES = ("utf-8", "utf8", "us-ascii")
 _decoder = msgspec.json.Decoder()
@@ -107,11 +110,10 @@ def check_nesting(data: bytes) -> None:
         raise BodyError(
             f"the body has {num_containers:,} lists and objects, more than {MAX_CONTAINERS:,}"
         )
-    depth = 0
-    for match in _BRACKET.finditer(bare):
-        depth += 1 if match.group() in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise _too_deep()
+    # Written so that it takes milliseconds even then: no other call is served meanwhile.
+    steps = memoryview(bare.translate(_STEPS, _NO_BRACKETS)).cast("b")
+    if max(itertools.accumulate(steps), default=0) > MAX_DEPTH:
+        raise _too_deep()
 
 
 def _too_deep() -> BodyError:
