@@ -167,3 +167,9 @@ def state_directory() -> Path:
     """Where sglite keeps what a user would not miss: the chat's history of lines."""
     root = os.environ.get("XDG_STATE_HOME")
     return (Path(root) if root else Path.home() / ".local" / "state") / "sglite"
+
+
+def set_default_environment(**values: str) -> None:
+    """Variables for libraries that read them when they are loaded; those that are set stay."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)

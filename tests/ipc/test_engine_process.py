@@ -16,7 +16,11 @@ from sglite import startup
 from sglite.config import EngineConfig
 from sglite.errors import ModelLoadError
 from sglite.ipc import engine_process
-from sglite.ipc.engine_process import EngineProcess
+from sglite.ipc.engine_process import (
+    EngineProcess,
+    keep_threads_from_spinning,
+    num_usable_cores,
+)
 from sglite.ipc.engine_settings import EXIT_BAD_CONFIG, EXIT_FAULT, EXIT_STOPPED, EngineSettings
 from sglite.ipc.messages import Fatal, Outputs, Ready, Submit
 from sglite.ipc.private_directory import (
@@ -127,3 +131,15 @@ def test_a_later_fault_is_told(monkeypatch: pytest.MonkeyPatch, model: str) -> N
         it.process._started.client.begin_call(break_down)
         assert it.raw.next_of(Fatal).message == "the engine has stopped: the device is gone"
         assert it.exit_code() == EXIT_FAULT
+
+
+def test_threads_do_not_spin_where_cores_are_few(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # is put back afterwards
+    keep_threads_from_spinning(2)
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    keep_threads_from_spinning(16)
+    assert "OMP_WAIT_POLICY" not in os.environ
+    keep_threads_from_spinning(2)
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    assert 1 <= num_usable_cores() <= (os.cpu_count() or 1)

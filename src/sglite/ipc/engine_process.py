@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from sglite.config import EngineConfig
+from sglite.config_sources import set_default_environment
 from sglite.errors import ConfigError, ModelLoadError
 from sglite.ipc.engine_server import EngineServer
 from sglite.ipc.engine_settings import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FEW_CORES = 4
 MAX_MESSAGE_CHARACTERS = 2000
 
 
@@ -81,6 +83,7 @@ class EngineProcess:
         return EXIT_STOPPED
 
     def _start(self) -> None:
+        keep_threads_from_spinning(num_usable_cores())
         from sglite.startup import start_engine
 
         started = start_engine(EngineConfig(**self._settings.config))
@@ -103,6 +106,23 @@ class EngineProcess:
             threading.Thread(target=self._started.client.close, daemon=True).start()
         remove_private_directory(self._settings.directory)
         os._exit(EXIT_FAULT)
+
+
+def num_usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def keep_threads_from_spinning(num_cores: int) -> None:
+    """Where cores are few, let compute threads sleep while they wait. Before torch is loaded.
+
+    By default they spin for milliseconds after every operation, and so take a core from the HTTP
+    process at the very moment when it has tokens to send.
+    """
+    if num_cores <= FEW_CORES:
+        set_default_environment(OMP_WAIT_POLICY="passive")
 
 
 def _describe(started: Started, startup_s: float) -> Ready:
