@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
-from sglite.tokenizer.chat_template import ChatTemplate
+from sglite.tokenizer.chat_template import ChatTemplate, PlannedChat
 from tests.training.drawing import documents_of_every_skill, draws
 from training.chat_format import (
     CHAT_TEMPLATE,
@@ -61,7 +62,9 @@ def joined(document: Document) -> str:
 def rendered(document: Document, **options: Any) -> str:
     """What the engine makes of the document's messages."""
     messages = options.pop("messages", document["messages"])
-    return TEMPLATE.render(messages, tools=document.get("tools"), **options)
+    variables = options.pop("variables", None) or {}
+    chat = PlannedChat("default", messages, document.get("tools"), variables=variables)
+    return TEMPLATE.render(dataclasses.replace(chat, **options))
 
 
 def chats() -> list[Document]:
@@ -139,13 +142,14 @@ def test_arguments_may_be_an_object_or_its_text(arguments: object) -> None:
     call = {"type": "function", "function": {"name": "weather", "arguments": arguments}}
     messages = [user("?"), {"role": "assistant", "content": "", "tool_calls": [call]}]
     text = '<tool_call>\n{"name": "weather", "arguments": {"city": "São Paulo"}}\n</tool_call>'
-    assert text in TEMPLATE.render(messages)
+    assert text in TEMPLATE.render(PlannedChat("default", messages))
 
 
 def test_thoughts_of_earlier_turns_are_dropped() -> None:
     thinking = assistant("<think>\nA greeting.\n</think>\n\nHello!")
     plain = [user("Hi"), assistant("Hello!"), user("Bye")]
-    assert TEMPLATE.render([user("Hi"), thinking, user("Bye")]) == TEMPLATE.render(plain)
+    thought = PlannedChat("default", [user("Hi"), thinking, user("Bye")])
+    assert TEMPLATE.render(thought) == TEMPLATE.render(PlannedChat("default", plain))
 
 
 def test_only_answers_and_their_ends_are_learnt() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from sglite.cli.output import say, say_on_terminal
@@ -18,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped: 0 after a signal, 1 where the engine failed, 2 for bad options."""
+    # While modules are loaded, Python may lose a KeyboardInterrupt; a process that has nothing to
+    # clean up yet can simply end. Serving sets handlers of its own.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     configure_logging(stream=sys.stderr)  # reading the options may warn
     config = server_config_from_arguments(arguments)
     configure_logging(config.log_level, stream=sys.stderr, style=config.log_format)

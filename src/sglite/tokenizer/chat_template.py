@@ -128,10 +128,6 @@ class ChatTemplate:
         except (jinja2.TemplateError, RecursionError) as error:
             raise ModelLoadError(f"the chat template is not valid Jinja: {error}") from error
 
-    def mentions(self, word: str) -> bool:
-        """True where the template's source has ``word``, such as the name of a role."""
-        return word in self.source
-
     def render(self, chat: PlannedChat) -> str:
         """The prompt for a chat.
 

@@ -111,10 +111,6 @@ class Tokenizer:
         """True where chats can be rendered."""
         return "default" in self._templates
 
-    def chat_template_mentions(self, word: str) -> bool:
-        """True where a chat template's source has ``word``, such as the name of a role."""
-        return any(template.mentions(word) for template in self._templates.values())
-
     @property
     def chat_template_sources(self) -> dict[str, str]:
         """The chat templates by name."""

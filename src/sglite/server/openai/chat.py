@@ -100,7 +100,7 @@ def _with_known_roles(tokenizer: Tokenizer | None, messages: Any) -> Any:
     """``developer`` is OpenAI's newer word for ``system``, which some templates do not know."""
     if tokenizer is None or not isinstance(messages, list):
         return messages
-    if tokenizer.chat_template_mentions("developer"):
+    if any("developer" in source for source in tokenizer.chat_template_sources.values()):
         return messages
     return [
         {**message, "role": "system"}
