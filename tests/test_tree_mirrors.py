@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "__init__.py": "tests/test_import_contract.py",
     "server/api_worker.py": "tests/server/test_api_workers.py",
     "server/front_factory.py": "tests/server/test_launch.py",
+    "server/http/routes.py": "tests/server/test_app.py",
 }
 
 

@@ -38,11 +38,6 @@ class ApiWorkers:
         self._watches: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes."""
-        return [child.pid for child in self._children]
-
     async def start(self, engine_path: str) -> None:
         """Start them; they load while the engine does. Raises EngineDeadError."""
         for number in range(1, self._config.api_workers):

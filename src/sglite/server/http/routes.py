@@ -6,10 +6,11 @@ one more such module and its line in ``app``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,3 +33,27 @@ class ApiRoute:
     access: Access
     summary: str
     body: Mapping[str, Any] | None = None
+
+
+ControlRow = tuple[str, tuple[str, ...], Handler, str, Mapping[str, Any] | None]
+"""Path, methods, handler, summary and body of a route with control access."""
+
+
+def control_routes(rows: Iterable[ControlRow]) -> list[ApiRoute]:
+    """Routes of an operator, one per row."""
+    return [
+        ApiRoute(
+            path=path,
+            methods=methods,
+            handler=handler,
+            access="control",
+            summary=summary,
+            body=body,
+        )
+        for path, methods, handler, summary, body in rows
+    ]
+
+
+def json_response(value: object) -> Response:
+    """A 200 with ``value`` as JSON."""
+    return Response(msgspec.json.encode(value), media_type="application/json")

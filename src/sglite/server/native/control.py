@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from sglite.errors import RequestError
 from sglite.server.http.body import read_json
 from sglite.server.http.field_policy import check_fields
-from sglite.server.http.routes import ApiRoute
+from sglite.server.http.routes import ApiRoute, ControlRow, control_routes
 from sglite.server.http.waiting import finish_or_disconnect
 from sglite.validation.fields import INT32_MAX, boolean, integer, number, shown, string
 
@@ -48,24 +48,14 @@ def routes(front: Front) -> list[ApiRoute]:
     """The routes of this module; all need control access."""
     api = ControlApi(front)
     both, post = ("GET", "POST"), ("POST",)
-    table = [
+    table: list[ControlRow] = [
         ("/flush_cache", both, api.flush_cache, "Forget every prefix that is not pinned", None),
         ("/pause_generation", post, api.pause, "Stop generating; new requests wait", PAUSE_SCHEMA),
         ("/continue_generation", post, api.resume, "Go on after a pause", _OPTIONAL_OBJECT),
         ("/start_profile", both, api.start_profile, "Trace steps of the engine", PROFILE_SCHEMA),
         ("/stop_profile", both, api.stop_profile, "Write the trace", _OPTIONAL_OBJECT),
     ]
-    return [
-        ApiRoute(
-            path=path,
-            methods=methods,
-            handler=handler,
-            access="control",
-            summary=summary,
-            body=body,
-        )
-        for path, methods, handler, summary, body in table
-    ]
+    return control_routes(table)
 
 
 PAUSE_SCHEMA: Mapping[str, Any] = {

@@ -14,7 +14,7 @@ from starlette.responses import Response
 import sglite
 from sglite.config_fields import option_fields
 from sglite.errors import EngineDeadError, NotReadyError
-from sglite.server.http.routes import ApiRoute, Handler
+from sglite.server.http.routes import ApiRoute, Handler, json_response
 
 if TYPE_CHECKING:
     from sglite.server.front import Front
@@ -50,7 +50,7 @@ class InfoApi:
     async def model_info(self, request: Request) -> Response:
         """``/model_info``."""
         front, config = self._front, self._front.config
-        return _json(
+        return json_response(
             {
                 **self._names(),
                 "is_generation": True,
@@ -72,7 +72,7 @@ class InfoApi:
         front = self._front
         limits, ready = front.limits, front.engine.ready
         options = shown_options(front)
-        return _json(
+        return json_response(
             {
                 **options,
                 **self._names(),
@@ -102,7 +102,7 @@ class InfoApi:
         }
         entry["token_usage"] = _share(entry["num_used_tokens"], entry["max_total_num_tokens"])
         body = {"timestamp": time.time(), "version": sglite.__version__, "dp_rank_count": 1}
-        return _json({**body, "loads": [entry]})
+        return json_response({**body, "loads": [entry]})
 
     async def get_load(self, request: Request) -> Response:
         """``/get_load``: a list with an entry per rank. Raises EngineDeadError."""
@@ -114,7 +114,7 @@ class InfoApi:
             "num_waiting_reqs": num_waiting,
             "num_tokens": load.get("num_used_tokens", 0) + load.get("num_waiting_tokens", 0),
         }
-        return _json([entry])
+        return json_response([entry])
 
     def _names(self) -> dict[str, str]:
         """Clients load the tokenizer from ``tokenizer_path``: a directory rather than an id."""
@@ -192,7 +192,3 @@ def _model_type(directory: str) -> str | None:
 
 def _share(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

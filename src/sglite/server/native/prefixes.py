@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +18,7 @@ from sglite.request import FinishReason, SamplingParams
 from sglite.server.http.body import read_json
 from sglite.server.http.error_table import HttpError
 from sglite.server.http.field_policy import check_fields
-from sglite.server.http.routes import ApiRoute
+from sglite.server.http.routes import ApiRoute, ControlRow, control_routes, json_response
 from sglite.server.prompt_encoding import encode_prompts
 from sglite.validation import RequestTraits
 from sglite.validation.fields import shown, string
@@ -51,23 +50,13 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 def routes(front: Front) -> list[ApiRoute]:
     """Pin and name (POST), list (GET), unpin (DELETE ``/prefix/NAME`` or ``/prefix?name=NAME``)."""
     api = PrefixApi(front)
-    table = [
+    table: list[ControlRow] = [
         ("/prefix", ("POST", "PUT"), api.pin, "Keep a prompt's KV in the cache", SCHEMA),
         ("/prefix", ("GET",), api.list_pinned, "The prefixes that are kept", None),
         ("/prefix", ("DELETE",), api.unpin, "Let the prefix ?name= be evicted again", None),
         ("/prefix/{name}", ("DELETE",), api.unpin, "Let a prefix be evicted again", None),
     ]
-    return [
-        ApiRoute(
-            path=path,
-            methods=methods,
-            handler=handler,
-            access="control",
-            summary=summary,
-            body=body,
-        )
-        for path, methods, handler, summary, body in table
-    ]
+    return control_routes(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +112,12 @@ class PrefixApi:
             generation = await self._compute(prefix)
             await self._keep(prefix)
         answer = {**prefix.to_json(), "num_cached_tokens": generation.num_cached_tokens}
-        return _json(answer)
+        return json_response(answer)
 
     async def list_pinned(self, request: Request) -> Response:
         """The names, oldest first."""
         prefixes = [prefix.to_json() for prefix in self._pinned.values()]
-        return _json({"prefixes": prefixes, "num_pinned_tokens": self._num_pinned_tokens()})
+        return json_response({"prefixes": prefixes, "num_pinned_tokens": self._num_pinned_tokens()})
 
     async def unpin(self, request: Request) -> Response:
         """Forget a name. Raises HttpError 404 where there is no such name."""
@@ -140,7 +129,7 @@ class PrefixApi:
                     f"no prefix is named {shown(name)}", status=404, code="not_found", param="name"
                 )
             await self._release(prefix)
-        return _json({"name": prefix.name, "unpinned": True})
+        return json_response({"name": prefix.name, "unpinned": True})
 
     # -- internals ---------------------------------------------------------------------------------
 
@@ -248,7 +237,3 @@ def _name(value: Any) -> str:
     if not _NAME.fullmatch(name):
         raise RequestError("name must be letters, digits, '-', '_' and '.'", param="name")
     return name
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

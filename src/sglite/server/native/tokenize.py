@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,7 +12,7 @@ from sglite.errors import RequestError
 from sglite.server.chat_encoding import encode_chat
 from sglite.server.http.body import read_json
 from sglite.server.http.field_policy import check_fields
-from sglite.server.http.routes import ApiRoute
+from sglite.server.http.routes import ApiRoute, json_response
 from sglite.server.prompt_encoding import encode_prompts, off_loop
 from sglite.validation.fields import boolean, shown, token_ids
 
@@ -102,7 +101,7 @@ class TokenizeApi:
         is_batch = isinstance(prompt, list)
         count = [len(each) for each in tokens] if is_batch else len(tokens)
         limit = self._front.limits.context_length
-        return _json({"tokens": tokens, "count": count, "max_model_len": limit})
+        return json_response({"tokens": tokens, "count": count, "max_model_len": limit})
 
     async def detokenize(self, request: Request) -> Response:
         """One list of token ids, or a list of such lists. Raises RequestError."""
@@ -116,7 +115,7 @@ class TokenizeApi:
             lambda: [tokenizer.decode(ids, skip_special_tokens=skips) for ids in batch],
             size=CHARACTERS_PER_TOKEN * sum(map(len, batch)),
         )
-        return _json({"text": texts if is_batch else texts[0]})
+        return json_response({"text": texts if is_batch else texts[0]})
 
     async def _encode(self, prompt: Any, *, add_special: bool) -> Any:
         texts = prompt if isinstance(prompt, list) else [prompt]
@@ -168,7 +167,3 @@ def _flag(body: dict[str, Any], name: str) -> bool:
     """True unless it is said to be false."""
     value = body.get(name)
     return True if value is None else boolean(name, value)
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

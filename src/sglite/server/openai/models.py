@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sglite.server.front import Front
 from sglite.server.http.error_table import HttpError
-from sglite.server.http.routes import ApiRoute
+from sglite.server.http.routes import ApiRoute, json_response
 from sglite.validation.fields import shown, string
 
 MAX_NAME_CHARACTERS = 1024
@@ -54,14 +53,14 @@ class ModelRoutes:
 
     async def list_models(self, request: Request) -> Response:
         """All models: one."""
-        return _json({"object": "list", "data": [self._card(self._front.served_name)]})
+        return json_response({"object": "list", "data": [self._card(self._front.served_name)]})
 
     async def retrieve_model(self, request: Request) -> Response:
         """One model by its name. Raises HttpError (404)."""
         name = request.path_params["model_id"]
         if not is_known_name(self._front, name):
             raise unknown_model(self._front, name)
-        return _json(self._card(name))
+        return json_response(self._card(name))
 
     def _card(self, name: str) -> dict[str, Any]:
         return {
@@ -94,7 +93,3 @@ def routes(front: Front) -> list[ApiRoute]:
             summary="The served model by its name",
         ),
     ]
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
