@@ -62,15 +62,20 @@ class Canary:
         salt = {"cache_salt": self.salt} if self.salt else {}
         return {"input_ids": self.prompt, "sampling_params": sampling, **salt, **more}
 
-    def check(self, answer: Any, *, base_was_sent: bool) -> None:
+    @property
+    def beginnings(self) -> list[tuple[str, tuple[int, ...]]]:
+        """What of the prompt can be shared, shortest first: whole pages, with the namespace."""
+        ends = range(PAGE_SIZE, len(self.prompt) + 1, PAGE_SIZE)
+        return [(self.salt, tuple(self.prompt[:end])) for end in ends]
+
+    def check(self, answer: Any, *, num_sharable: int) -> None:
         """Fail on any token or count that is not this request's."""
         meta = answer["meta_info"]
         assert answer["output_ids"] == self.expected, self
         assert meta["finish_reason"]["type"] == ("length" if self._is_cut else "stop")
         assert meta["prompt_tokens"] == len(self.prompt)
         assert meta["completion_tokens"] == len(self.expected)
-        most = len(BASES[self.base]) if base_was_sent else 0
-        assert meta["cached_tokens"] <= most, f"{meta} of a namespace that has not seen it: {self}"
+        assert meta["cached_tokens"] <= num_sharable, f"{meta}: its namespace has seen less: {self}"
 
     @property
     def _is_cut(self) -> bool:
@@ -87,7 +92,7 @@ class Canaries:
         self.num_left = 0
         self.num_cached = 0
         self._numbers = itertools.count()
-        self._sent: set[tuple[str, int]] = set()
+        self._sent: set[tuple[str, tuple[int, ...]]] = set()
         self._live: dict[int, str] = {}
 
     async def run(self) -> None:
@@ -112,18 +117,18 @@ class Canaries:
     async def _ask(self, canary: Canary, *, twin: bool) -> None:
         """Ask; twins all bear the same names."""
         name = "twin" if twin else f"canary-{canary.number}-end"
-        was_sent = (canary.salt, canary.base) in self._sent
-        self._sent.add((canary.salt, canary.base))
+        num_sharable = PAGE_SIZE * sum(each in self._sent for each in canary.beginnings)
+        self._sent.update(canary.beginnings)
         self._live[canary.number] = name
         answer = await self.server.ask(canary.body(rid=name), request_id=name)
         del self._live[canary.number]
-        canary.check(answer, base_was_sent=was_sent)
+        canary.check(answer, num_sharable=num_sharable)
         assert answer["meta_info"]["id"] == name
         self.num_complete += 1
         self.num_cached += answer["meta_info"]["cached_tokens"] > 0
 
     async def _leave(self, canary: Canary) -> None:
-        self._sent.add((canary.salt, canary.base))
+        self._sent.update(canary.beginnings)
         call = self.server.call(canary.body(stream=canary.rng.random() < 0.5))
         for _ in range(canary.rng.randrange(40)):
             await asyncio.sleep(0)
@@ -132,7 +137,7 @@ class Canaries:
         self.num_left += 1
 
     async def _abort(self, canary: Canary) -> None:
-        self._sent.add((canary.salt, canary.base))
+        self._sent.update(canary.beginnings)
         name = f"aborted-{canary.number}"
         call = self.server.call(canary.body(rid=name))
         for _ in range(canary.rng.randrange(40)):
