@@ -43,7 +43,8 @@ class PagedSequences:
             page_size=page_size,
             num_kv_heads=decoder.num_kv_heads,
             head_dim=decoder.spec.head_dim,
-            dtype=decoder.norm.weight.dtype,
+            dtype=decoder.dtype,
+            layout=decoder.kv_layout,
         )
         for storage in self.pool.storage:
             storage.fill_(float("nan"))
@@ -182,10 +183,9 @@ def transformers_reference(model: Any, prompts: torch.Tensor, *, num_tokens: int
 def load_decoder(model: Any, *, dtype: torch.dtype = torch.float32) -> Decoder:
     """A Decoder with the weights of a transformers model, through the weight map."""
     decoder = Decoder(spec_from_hf(hf_config_of(model)), dtype=dtype)
-    parameters = dict(decoder.named_parameters())
     tensors = model.state_dict()
     for name, target in decoder.load_plan().items():
-        target.write(name, tensors[name], parameters[target.parameter])
+        decoder.write(name, target, tensors[name])
     return decoder
 
 

@@ -78,6 +78,11 @@ class ModelOptions(OptionGroup):
     BF16."""
     device: Literal["auto", "cpu", "mps"] = option("auto", why_not=_why_no_device)
     """Where the model runs."""
+    cpu_kernels: Literal["auto", "torch", "avx512_bf16", "avx512", "avx2", "neon", "portable"] = (
+        option("auto")
+    )
+    """Which instruction set the compiled CPU kernels use; `torch` is the reference without them;
+    `auto` the fastest that this machine has."""
     context_length: int | None = option(
         None, ge=1, aliases=("max-model-len", "max-seq-len-override")
     )

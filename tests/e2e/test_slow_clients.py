@@ -152,8 +152,9 @@ def check_crowd(server: LiveServer, counts: tuple[int, int, int], interval_s: fl
                 connection.read_to_end()
             wait_until_idle(http)
         print(
-            f"{counts}: {(peak - memory) / counts[0] / 1024:.0f} kB more per stalled stream than per"
-            f" one that is read; p99 between events {_p99_ms(gaps):.1f} ms, alone {_p99_ms(gaps_before):.1f} ms"
+            f"{counts}: {(peak - memory) / counts[0] / 1024:.0f} kB more per stalled stream than"
+            f" per one that is read; p99 between events {_p99_ms(gaps):.1f} ms,"
+            f" alone {_p99_ms(gaps_before):.1f} ms"
         )
         assert peak - memory < counts[0] * BUFFER_BYTES + OTHER_BYTES
         wait_until_files_are_closed(server, files)

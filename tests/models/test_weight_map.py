@@ -21,11 +21,10 @@ PREFIX = "model.layers.2.self_attn"
 def filled(spec: DecoderSpec, tp: TensorParallel, checkpoint: dict[str, torch.Tensor]) -> Decoder:
     """A decoder whose every element is NaN unless the map fills it."""
     decoder = Decoder(spec, tp=tp)
-    parameters = dict(decoder.named_parameters())
-    for parameter in parameters.values():
+    for parameter in decoder.parameters():
         parameter.fill_(torch.nan)
     for name, target in decoder.load_plan().items():
-        target.write(name, checkpoint[name], parameters[target.parameter])
+        decoder.write(name, target, checkpoint[name])
     return decoder
 
 
@@ -94,17 +93,18 @@ def test_an_uneven_split_is_refused_by_name():
 
 
 def test_a_wrong_shape_is_refused_by_name_before_anything_is_written():
-    parameter = torch.zeros(4, 2)
+    decoder = Decoder(SPEC)
+    decoder.norm.weight.zero_()
     target = WeightTarget("norm.weight", (4, 2))
 
     with pytest.raises(ModelLoadError, match=r"'a.b' has shape \[2, 4\], the config says \[4, 2\]"):
-        target.write("a.b", torch.ones(2, 4), parameter)
-    assert not parameter.any()
+        decoder.write("a.b", target, torch.ones(2, 4))
+    assert not decoder.norm.weight.any()
 
 
-def test_writing_converts_the_dtype():
+def test_copying_converts_the_dtype():
     parameter = torch.zeros(3)
-    WeightTarget("norm.weight", (3,)).write("a", torch.ones(3, dtype=torch.bfloat16), parameter)
+    WeightTarget("norm.weight", (3,)).copy(torch.ones(3, dtype=torch.bfloat16), parameter)
 
     assert parameter.tolist() == [1, 1, 1]
 

@@ -10,12 +10,15 @@ from sglite.config import EngineConfig
 from sglite.engine.engine import Engine
 from sglite.engine.executor import Executor
 from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
+from sglite.engine.replay_executor import ReplayExecutor
 from sglite.engine.threaded_executor import ThreadedExecutor
 from sglite.engine.torch_executor import TorchExecutor
+from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
 from sglite.memory import MemoryPlan, plan_for_config
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
+from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
 from sglite.models.spec import DecoderSpec
 from sglite.observability.events import EventStream
 from sglite.scheduler.scheduler import Scheduler
@@ -56,6 +59,7 @@ def assemble_engine(
         dtype=config.dtype,
         device=config.device,
         load_format=config.load_format,
+        instruction_set=_choose_kernels(config, info),
         show_progress=show_progress,
     )
     engine = build_engine(config, model, memory.num_pages, make_checker=make_checker, events=events)
@@ -72,6 +76,29 @@ def assemble_engine(
         },
     )
     return EngineParts(engine, config, model, memory)
+
+
+def _make_executor(config: EngineConfig, model: LoadedModel, pool: KVPool) -> Executor:
+    max_rows, check = config.max_running_requests, config.check
+    max_tokens = config.context_length or model.spec.context_length
+    sizes = {"max_rows": max_rows, "max_tokens": max_tokens}
+    if isinstance(model.model, ReplayedDecoder):
+        return ReplayExecutor(model.model, pool, check=check, **sizes)
+    return TorchExecutor(model.model, pool, check=check, **sizes)
+
+
+def _choose_kernels(config: EngineConfig, info: ModelInfo) -> str | None:
+    """Instruction set of the compiled CPU kernels for this model; None: torch. Says why not."""
+    if config.device != "cpu" or config.cpu_kernels == "torch":
+        return None
+    instruction_set = cpu.choose(config.cpu_kernels)
+    dtype = info.dtype(config.dtype, device=config.device)
+    reason = cpu.why_missing() or why_not_replayed(info.spec, dtype, page_size=config.page_size)
+    if reason is None:
+        return instruction_set
+    fields = {"cpu_kernels": "torch", "reason": reason, "lost": "several times the speed"}
+    logger.warning("option_settled", extra={"fields": fields})
+    return None
 
 
 def _without_unsound_sharing(config: EngineConfig, spec: DecoderSpec) -> EngineConfig:
@@ -107,14 +134,9 @@ def build_engine(
         head_dim=model.spec.head_dim,
         dtype=model.dtype,
         device=config.device,
+        layout=model.model.kv_layout,
     )
-    executor: Executor = TorchExecutor(
-        model.model,
-        pool,
-        max_rows=config.max_running_requests,
-        max_tokens=config.context_length or model.spec.context_length,
-        check=config.check,
-    )
+    executor = _make_executor(config, model, pool)
     if config.max_in_flight > 1:
         executor = ThreadedExecutor(executor)
     cache = CacheManager(groups, [num_pages] * len(groups), config, events)

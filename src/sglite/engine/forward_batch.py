@@ -7,7 +7,52 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+Int32Array = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+
+
+@dataclass(slots=True)
+class HostGroup:
+    """What a step reads and writes of one KV group; as AttentionMetadata, on the host."""
+
+    page_table_RP: Int32Array
+    out_slots_T: IntArray
+
+
+@dataclass(slots=True)
+class HostBatch:
+    """Inputs of one forward pass as arrays of the host.
+
+    | field | shape | dtype | meaning |
+    |---|---|---|---|
+    | input_ids_T, positions_T | [T] | int64 | as ForwardBatch |
+    | run_offsets | [R + 1] | int32 | first packed token of each run, then T |
+    | seq_lens_R | [R] | int32 | KV length of each row after this step |
+    | groups | [groups] | | one HostGroup per KV group |
+    | sample_tokens | [samples] | int32 | packed tokens whose logits the step needs |
+    """
+
+    input_ids_T: IntArray
+    positions_T: IntArray
+    run_offsets: Int32Array
+    seq_lens_R: Int32Array
+    groups: list[HostGroup]
+    sample_tokens: Int32Array
+
+    def check(self, *, vocab_size: int) -> None:
+        """Assert the table above; used with ``--check`` and in tests."""
+        num_tokens, num_runs = len(self.input_ids_T), len(self.seq_lens_R)
+        assert len(self.positions_T) == num_tokens, "a position per token"
+        assert self.run_offsets[0] == 0 and self.run_offsets[-1] == num_tokens, "runs fill T"
+        assert len(self.run_offsets) == num_runs + 1, "an offset per run, and the end"
+        assert self.input_ids_T.min() >= 0, "negative token id in a batch"
+        assert self.input_ids_T.max() < vocab_size, "token id beyond the vocabulary"
+        for group in self.groups:
+            assert len(group.page_table_RP) == num_runs, "a page table row per run"
+            assert len(np.unique(group.out_slots_T)) == num_tokens, "two tokens in one slot"
 
 
 @dataclass(slots=True)
@@ -51,6 +96,18 @@ class ForwardBatch:
     positions_T: torch.Tensor
     attention: list[AttentionMetadata]
     group_of_layer: list[int]
+
+    def on_host(self) -> HostBatch:
+        """The same inputs for a model that reads the host's arrays; no token is sampled."""
+        runs = self.attention[0]
+        return HostBatch(
+            self.input_ids_T.numpy(),
+            self.positions_T.numpy(),
+            np.asarray(runs.run_offsets, dtype=np.int32),
+            runs.seq_lens_R.numpy(),
+            [HostGroup(g.page_table_RP.numpy(), g.out_slots_T.numpy()) for g in self.attention],
+            np.empty(0, dtype=np.int32),
+        )
 
     def check(self, *, vocab_size: int) -> None:
         """Assert the table above; used with ``--check`` and in tests."""

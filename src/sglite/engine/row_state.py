@@ -5,14 +5,31 @@ Shape legend: T tokens packed, R runs, P pages. See docs/shapes.md.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
-from sglite.engine.forward_batch import AttentionMetadata, ForwardBatch
+from sglite.engine.forward_batch import (
+    AttentionMetadata,
+    ForwardBatch,
+    HostBatch,
+    HostGroup,
+    Int32Array,
+    IntArray,
+)
 from sglite.kvcache.groups import KVGroup
 from sglite.scheduler.plan import StepPlan
 
-IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+class _Runs(NamedTuple):
+    """A plan's runs as arrays: their rows, first tokens, lengths of the sequences, positions."""
+
+    rows_R: IntArray
+    offsets: IntArray
+    seq_lens_R: IntArray
+    positions_T: IntArray
+    groups: list[HostGroup]
 
 
 class RowState:
@@ -38,7 +55,9 @@ class RowState:
         self._group_of_layer = group_of_layer
         self._page_size = page_size
         self._device = device
-        self.page_tables = [np.zeros((max_rows, max_pages), dtype=np.int32) for _ in groups]
+        self.page_tables: list[Int32Array] = [
+            np.zeros((max_rows, max_pages), dtype=np.int32) for _ in groups
+        ]
         self.last_token_W = torch.zeros(max_rows, dtype=torch.int64, device=device)
 
     def apply(self, plan: StepPlan) -> None:
@@ -52,36 +71,64 @@ class RowState:
             if updates.rows:
                 table[updates.rows, updates.indices] = updates.page_ids
 
+    def make_host_batch(self, plan: StepPlan) -> HostBatch:
+        """The inputs of the forward pass of ``plan``, on the host; the state must be there too."""
+        runs = self._lay_out(plan)
+        num_continued = plan.run_continues.count(True)
+        input_ids_T = np.empty(len(runs.positions_T), dtype=np.int64)
+        input_ids_T[:num_continued] = self.last_token_W.numpy()[runs.rows_R[:num_continued]]
+        input_ids_T[num_continued:] = plan.token_ids
+        offsets = runs.offsets.astype(np.int32)
+        return HostBatch(
+            input_ids_T,
+            runs.positions_T,
+            offsets,
+            runs.seq_lens_R.astype(np.int32),
+            runs.groups,
+            offsets[1:][plan.sample_runs] - np.int32(1),
+        )
+
     def make_batch(self, plan: StepPlan) -> ForwardBatch:
         """The inputs of the forward pass of ``plan``, on the device."""
+        runs = self._lay_out(plan)
+        seq_lens_R = torch.from_numpy(runs.seq_lens_R.astype(np.int32)).to(self._device)
+        attention = [
+            AttentionMetadata(
+                page_table_RP=torch.from_numpy(host.page_table_RP).to(self._device),
+                out_slots_T=torch.from_numpy(host.out_slots_T).to(self._device),
+                run_offsets=runs.offsets.tolist(),
+                seq_lens=runs.seq_lens_R.tolist(),
+                seq_lens_R=seq_lens_R,
+                page_size=self._page_size,
+                window=group.window,
+            )
+            for group, host in zip(self._groups, runs.groups, strict=True)
+        ]
+        positions_T = torch.from_numpy(runs.positions_T).to(self._device)
+        input_ids_T = self._input_ids(plan, runs.offsets)
+        return ForwardBatch(input_ids_T, positions_T, attention, self._group_of_layer)
+
+    def _lay_out(self, plan: StepPlan) -> _Runs:
+        """Where the tokens of ``plan`` stand in the batch, their sequences and the KV pool."""
         lengths = np.asarray(plan.run_lengths, dtype=np.int64)
         starts = np.asarray(plan.run_starts, dtype=np.int64)
+        rows = np.asarray(plan.run_rows, dtype=np.int64)
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        rows = np.asarray(plan.run_rows, dtype=np.int64)
-        token_rows = np.repeat(rows, lengths)
+        if offsets[-1] == len(rows):  # one token each
+            positions, token_rows = starts, rows
+        else:
+            positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+            token_rows = np.repeat(rows, lengths)
         seq_lens = starts + lengths
-        seq_lens_R = torch.from_numpy(seq_lens.astype(np.int32)).to(self._device)
         num_pages = -(-int(seq_lens.max()) // self._page_size)
-        attention = []
-        for group, table in zip(self._groups, self.page_tables, strict=True):
-            pages = table[token_rows, positions // self._page_size].astype(np.int64)
-            out_slots = pages * self._page_size + positions % self._page_size
-            attention.append(
-                AttentionMetadata(
-                    page_table_RP=torch.from_numpy(table[rows, :num_pages]).to(self._device),
-                    out_slots_T=torch.from_numpy(out_slots).to(self._device),
-                    run_offsets=offsets.tolist(),
-                    seq_lens=seq_lens.tolist(),
-                    seq_lens_R=seq_lens_R,
-                    page_size=self._page_size,
-                    window=group.window,
-                )
-            )
-        positions_T = torch.from_numpy(positions).to(self._device)
-        input_ids_T = self._input_ids(plan, offsets)
-        return ForwardBatch(input_ids_T, positions_T, attention, self._group_of_layer)
+        page_indices, places = np.divmod(positions, self._page_size)
+        groups = []
+        for table in self.page_tables:
+            pages = table[token_rows, page_indices].astype(np.int64)
+            out_slots = pages * self._page_size + places
+            groups.append(HostGroup(np.ascontiguousarray(table[rows, :num_pages]), out_slots))
+        return _Runs(rows, offsets, seq_lens, positions, groups)
 
     def _input_ids(self, plan: StepPlan, offsets: IntArray) -> torch.Tensor:
         """Known tokens from the plan; those sampled last from the device."""

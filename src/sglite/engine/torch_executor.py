@@ -13,11 +13,12 @@ import torch
 
 from sglite.engine.row_state import RowState
 from sglite.kvcache.kv_pool import KVPool
-from sglite.models.decoder import Decoder
+from sglite.models.language_model import LanguageModel
 from sglite.request import TokenLogprobs
 from sglite.sampling import (
     SampleOutput,
     Sampler,
+    SampleResult,
     SamplingState,
     logits_chunk_rows,
     prompt_logprobs,
@@ -33,7 +34,7 @@ class StepHandle:
     hidden_TE: torch.Tensor
     offsets: list[int]
     started_s: float
-    output: SampleOutput | None = None
+    output: SampleOutput | SampleResult | None = None
     prompt_logprobs: list[list[TokenLogprobs]] = field(default_factory=list)
     invalid_runs: frozenset[int] = frozenset()
     elapsed_s: float = 0.0
@@ -44,7 +45,7 @@ class TorchExecutor:
 
     def __init__(
         self,
-        model: Decoder,
+        model: LanguageModel,
         kv_pool: KVPool,
         *,
         max_rows: int,
@@ -76,35 +77,57 @@ class TorchExecutor:
         for setup in plan.added_rows:
             self._sampling.set_row(setup)
         self._rows.apply(plan)
+        hidden_TE, offsets = self._forward(plan)
+        return StepHandle(plan, hidden_TE, offsets, started_s)
+
+    def _forward(self, plan: StepPlan) -> tuple[torch.Tensor, list[int]]:
+        """Hidden states ``[T, E]``, and where each run begins among the packed tokens."""
         batch = self._rows.make_batch(plan)
         if self._check:
             batch.check(vocab_size=self._model.spec.vocab_size)
-        hidden_TE = self._model(batch, self._kv_pool)
-        return StepHandle(plan, hidden_TE, batch.attention[0].run_offsets, started_s)
+        return self._model(batch, self._kv_pool), batch.attention[0].run_offsets
 
     @torch.inference_mode()
     def sample(self, handle: StepHandle, masks_RV: torch.Tensor | None = None) -> None:
         """Sample, and score prompt positions. The head runs over the rows that need it alone."""
         plan, runs = handle.plan, handle.plan.sample_runs
         if runs:
-            last = [handle.offsets[run + 1] - 1 for run in runs]
-            logits_RV = self._model.compute_logits(handle.hidden_TE[last])
-            rows = [plan.run_rows[run] for run in runs]
-            ends = [plan.run_starts[run] + plan.run_lengths[run] for run in runs]
-            positions_R = torch.tensor(ends, dtype=torch.int64, device=logits_RV.device)
-            handle.output = self._sampler.sample(logits_RV, rows, positions_R, masks_RV)
-            self._rows.last_token_W[rows] = handle.output.token_ids_R
+            handle.output = self._sample_rows(
+                handle, [plan.run_rows[run] for run in runs], masks_RV
+            )
         handle.invalid_runs = _find_invalid_chunks(handle)
         handle.prompt_logprobs = [
             self._score_prompt(handle, span) for span in plan.prompt_logprob_spans
         ]
         handle.elapsed_s = time.perf_counter() - handle.started_s
 
+    def _sample_rows(
+        self, handle: StepHandle, rows: list[int], masks_RV: torch.Tensor | None
+    ) -> SampleOutput | SampleResult:
+        last = [handle.offsets[run + 1] - 1 for run in handle.plan.sample_runs]
+        logits_RV = self._model.compute_logits(handle.hidden_TE[last])
+        return self._draw(handle.plan, logits_RV, rows, masks_RV)
+
+    def _draw(
+        self,
+        plan: StepPlan,
+        logits_RV: torch.Tensor,
+        rows: list[int],
+        masks_RV: torch.Tensor | None,
+    ) -> SampleOutput:
+        """Next tokens from logits; the rows remember them."""
+        ends = [plan.run_starts[run] + plan.run_lengths[run] for run in plan.sample_runs]
+        positions_R = torch.tensor(ends, dtype=torch.int64, device=logits_RV.device)
+        output = self._sampler.sample(logits_RV, rows, positions_R, masks_RV)
+        self._rows.last_token_W[rows] = output.token_ids_R
+        return output
+
     def collect(self, handle: StepHandle) -> StepResult:
         """What the step produced, as host lists."""
         result = StepResult([], invalid_runs=handle.invalid_runs, elapsed_s=handle.elapsed_s)
-        if handle.output is not None:
-            sampled = handle.output.to_result()
+        sampled = handle.output
+        if sampled is not None:
+            sampled = sampled if isinstance(sampled, SampleResult) else sampled.to_result()
             result.token_ids = sampled.token_ids
             result.invalid = sampled.invalid
             result.logprobs = sampled.logprobs

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from sglite.kvcache.groups import KVGroup
+
+BLOCK_TOKENS = 16
+"""Tokens whose keys, and values, lie together in the block layout."""
+
+KVLayout = Literal["token", "block"]
 
 
 class KVLayer(NamedTuple):
@@ -29,15 +34,32 @@ class KVLayer(NamedTuple):
     v_SKD: torch.Tensor
 
 
+class KVBlocks(NamedTuple):
+    """Keys and values of one layer in the block layout, as views into the pool.
+
+    | field | shape | dtype | meaning |
+    |---|---|---|---|
+    | k_BKX | [B, K, 16 x D] | the pool's | a block's keys by head, in the kernels' own order |
+    | v_BKX | [B, K, 16 x D] | the pool's | values, same blocks |
+
+    A page is ``page_size / 16`` blocks. What is in a block: ``kernels/cpu/rows.h``.
+    """
+
+    k_BKX: torch.Tensor
+    v_BKX: torch.Tensor
+
+
 class KVPool:
     """K and V of all layers, one tensor per KV group, zero at the start.
 
-    | tensor | shape | dtype | who fills it |
-    |---|---|---|---|
-    | ``storage[group]`` | [layers, 2, pages, page_size, K, D] | ``dtype`` | ``attention`` |
+    | layout | shape of ``storage[group]`` | who fills it |
+    |---|---|---|
+    | token | [layers, 2, pages, page_size, K, D] | ``attention`` |
+    | block | [layers, 2, pages, page_size / 16, K, 16 x D] | the compiled CPU kernels |
 
     Index 0 of the second dimension is K, 1 is V. ``num_pages`` has one entry per group.
-    ``num_kv_heads`` counts the heads of this rank.
+    ``num_kv_heads`` counts the heads of this rank. Whatever the layout, a page is one contiguous
+    piece per layer, so pages are copied without knowing it.
     """
 
     def __init__(
@@ -50,29 +72,40 @@ class KVPool:
         head_dim: int,
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
+        layout: KVLayout = "token",
     ) -> None:
         assert len(groups) == len(num_pages), f"{len(num_pages)} sizes for {len(groups)} groups"
         self.groups = tuple(groups)
         self.num_pages = tuple(num_pages)
         self.page_size = page_size
+        self.layout = layout
         tail = (page_size, num_kv_heads, head_dim)
+        if layout == "block":
+            assert page_size % BLOCK_TOKENS == 0, f"pages of {page_size} are not whole blocks"
+            tail = (page_size // BLOCK_TOKENS, num_kv_heads, BLOCK_TOKENS * head_dim)
         self.storage = [
             _lazy_zeros((len(group.layers), 2, pages, *tail), dtype, torch.device(device))
             for group, pages in zip(self.groups, self.num_pages, strict=True)
         ]
         self._layers = self._make_layers()
 
-    def _make_layers(self) -> dict[int, KVLayer]:
-        layers: dict[int, KVLayer] = {}
+    def _make_layers(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         for group, storage in zip(self.groups, self.storage, strict=True):
             for index, layer in enumerate(group.layers):
-                k_SKD, v_SKD = storage[index].flatten(1, 2)
-                layers[layer] = KVLayer(k_SKD, v_SKD)
+                k, v = storage[index].flatten(1, 2)
+                layers[layer] = (k, v)
         return layers
 
     def layer(self, layer: int) -> KVLayer:
-        """The views of model layer ``layer``."""
-        return self._layers[layer]
+        """The views of model layer ``layer``, in the token layout."""
+        assert self.layout == "token", self.layout
+        return KVLayer(*self._layers[layer])
+
+    def blocks(self, layer: int) -> KVBlocks:
+        """The views of model layer ``layer``, in the block layout."""
+        assert self.layout == "block", self.layout
+        return KVBlocks(*self._layers[layer])
 
     @property
     def num_bytes(self) -> int:

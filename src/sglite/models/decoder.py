@@ -21,7 +21,7 @@ from sglite.models.weight_map import WeightTarget, weight_map
 
 if TYPE_CHECKING:
     from sglite.engine.forward_batch import AttentionMetadata, ForwardBatch
-    from sglite.kvcache.kv_pool import KVLayer, KVPool
+    from sglite.kvcache.kv_pool import KVLayer, KVLayout, KVPool
 
 
 class DecoderLayer(nn.Module):
@@ -63,6 +63,8 @@ class Decoder(nn.Module):
     Raises ConfigError where ``tp`` does not divide the model evenly.
     """
 
+    kv_layout: KVLayout = "token"
+
     def __init__(
         self,
         spec: DecoderSpec,
@@ -73,6 +75,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
+        self.dtype = dtype
         self.tp = tp = tp or TensorParallel()
         hidden = spec.hidden_size
         self.embed_tokens = VocabEmbedding(
@@ -94,9 +97,19 @@ class Decoder(nn.Module):
         """KV heads that this rank holds: what the KV pool is sized by."""
         return self.tp.kv_heads(self.spec.num_kv_heads)[1]
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(parameter.nbytes for parameter in self.parameters())
+
     def load_plan(self) -> dict[str, WeightTarget]:
         """Where each required tensor of a checkpoint goes, by its Hugging Face name."""
         return weight_map(self.spec, self.tp)
+
+    def write(self, name: str, target: WeightTarget, tensor: torch.Tensor) -> None:
+        """Copy checkpoint tensor ``name`` into its place; ModelLoadError for another shape."""
+        target.check_shape(name, tensor)
+        target.copy(tensor, self.get_parameter(target.parameter))
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, kv_pool: KVPool) -> torch.Tensor:

@@ -8,7 +8,8 @@ with their type converted on the way: there is never a second copy of the weight
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from sglite.errors import ConfigError, ModelLoadError
 from sglite.models.decoder import Decoder
 from sglite.models.generation_config import GenerationDefaults
 from sglite.models.hf_config import HFConfig
+from sglite.models.language_model import LanguageModel
 from sglite.models.layers.parallel import TensorParallel
 from sglite.models.load_progress import load_progress
 from sglite.models.random_weights import random_weight
 from sglite.models.registry import spec_from_hf
+from sglite.models.replayed_decoder import ReplayedDecoder
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_dtype import DTYPES, resolve_dtype
 from sglite.models.weight_map import WeightTarget, is_ignored, weight_map
@@ -53,7 +56,7 @@ class ModelInfo:
 class LoadedModel:
     """A model ready to run. ``num_bytes`` is the memory of its parameters."""
 
-    model: Decoder
+    model: LanguageModel
     spec: DecoderSpec
     hf_config: HFConfig
     generation_defaults: GenerationDefaults
@@ -87,12 +90,14 @@ def load_model(
     device: str = "cpu",
     load_format: str = "auto",
     tp: TensorParallel | None = None,
+    instruction_set: str | None = None,
     show_progress: bool = True,
 ) -> LoadedModel:
     """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
 
-    ``tp`` says which rank's share to hold. The progress bar appears on a terminal only. Raises
-    ModelLoadError for a bad directory and ConfigError for a bad option.
+    ``tp`` says which rank's share to hold. With an ``instruction_set`` the model runs on the
+    compiled CPU kernels (then without ``tp``), else on torch. The progress bar appears on a
+    terminal only. Raises ModelLoadError for a bad directory and ConfigError for a bad option.
     """
     if load_format not in LOAD_FORMATS:
         raise ConfigError(f"load_format is {load_format!r}; choose from {', '.join(LOAD_FORMATS)}")
@@ -101,19 +106,41 @@ def load_model(
     tp = tp or TensorParallel()
     targets = weight_map(info.spec, tp)
     checkpoint = None if load_format == "dummy" else _open_checkpoint(info, targets)
-    model = _allocate(info, tp=tp, dtype=weight_type, device=device)
+    model: LanguageModel
+    with _room_for_weights(info, tp=tp, dtype=weight_type, device=device):
+        if instruction_set is None:
+            model = Decoder(info.spec, tp=tp, dtype=weight_type, device=device).eval()
+        else:
+            assert tp.size == 1, "the compiled kernels run whole models"
+            model = ReplayedDecoder(
+                info.spec,
+                dtype=weight_type,
+                weight_dtype=_narrowest_type(weight_type, checkpoint, targets),
+                instruction_set=instruction_set,
+            )
     if checkpoint is None:
         _fill_randomly(model, targets, info, show_progress=show_progress)
     else:
         _fill_from(checkpoint, model, targets, show_progress=show_progress)
     return LoadedModel(
-        model=model.eval(),
+        model=model,
         spec=info.spec,
         hf_config=info.hf_config,
         generation_defaults=info.generation_defaults,
         dtype=weight_type,
-        num_bytes=sum(parameter.nbytes for parameter in model.parameters()),
+        num_bytes=model.num_bytes,
     )
+
+
+def _narrowest_type(
+    dtype: torch.dtype, checkpoint: Checkpoint | None, targets: Targets
+) -> torch.dtype:
+    """``dtype``, or bfloat16 where that loses nothing: the kernels widen weights as they read."""
+    if checkpoint is None:
+        return dtype
+    matrices = (checkpoint.entry(name) for name in targets if not name.endswith(".bias"))
+    is_narrow = all(each.dtype == torch.bfloat16 for each in matrices if len(each.shape) == 2)
+    return torch.bfloat16 if is_narrow else dtype
 
 
 def _read_spec(hf: HFConfig) -> DecoderSpec:
@@ -168,9 +195,13 @@ def _open_checkpoint(info: ModelInfo, targets: Targets) -> Checkpoint:
     return checkpoint
 
 
-def _allocate(info: ModelInfo, *, tp: TensorParallel, dtype: torch.dtype, device: str) -> Decoder:
+@contextmanager
+def _room_for_weights(
+    info: ModelInfo, *, tp: TensorParallel, dtype: torch.dtype, device: str
+) -> Iterator[None]:
+    """A failed allocation becomes a ModelLoadError that names the size."""
     try:
-        return Decoder(info.spec, tp=tp, dtype=dtype, device=device)
+        yield
     except (RuntimeError, MemoryError) as error:
         size = info.spec.num_parameters * dtype.itemsize / tp.size / 2**30
         cause = str(error).split("\n", 1)[0]
@@ -180,17 +211,15 @@ def _allocate(info: ModelInfo, *, tp: TensorParallel, dtype: torch.dtype, device
 
 
 def _fill_from(
-    checkpoint: Checkpoint, model: Decoder, targets: Targets, *, show_progress: bool
+    checkpoint: Checkpoint, model: LanguageModel, targets: Targets, *, show_progress: bool
 ) -> None:
-    parameters = dict(model.named_parameters())
     names = [name for name in checkpoint.names if name in targets]
     sizes = [checkpoint.entry(name).end - checkpoint.entry(name).start for name in names]
     with load_progress(sum(sizes), show=show_progress) as advance:
         for name, num_bytes in zip(names, sizes, strict=True):
             tensor = checkpoint.tensor(name)
-            parameter = parameters[targets[name].parameter]
-            _check_finite(name, tensor, parameter.dtype, checkpoint.path(name))
-            targets[name].write(name, tensor, parameter)
+            _check_finite(name, tensor, model.dtype, checkpoint.path(name))
+            model.write(name, targets[name], tensor)
             checkpoint.release(name)
             advance(num_bytes)
 
@@ -214,18 +243,16 @@ def _check_finite(name: str, tensor: torch.Tensor, dtype: torch.dtype, path: Pat
 
 
 def _fill_randomly(
-    model: Decoder, targets: Targets, info: ModelInfo, *, show_progress: bool
+    model: LanguageModel, targets: Targets, info: ModelInfo, *, show_progress: bool
 ) -> None:
     """What `sglite make-model` with seed 0 would have written for this config."""
-    parameters = dict(model.named_parameters())
     quiet_rows = set(info.hf_config.eos_token_ids) | set(info.generation_defaults.eos_token_ids)
     with load_progress(info.spec.num_parameters, show=show_progress) as advance:
         for name, target in targets.items():
-            parameter = parameters[target.parameter]
             weight = random_weight(
-                name, target.shape, dtype=parameter.dtype, quiet_rows=sorted(quiet_rows)
+                name, target.shape, dtype=model.dtype, quiet_rows=sorted(quiet_rows)
             )
-            target.write(name, weight, parameter)
+            model.write(name, target, weight)
             advance(weight.numel())
 
 

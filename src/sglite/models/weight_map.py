@@ -41,16 +41,16 @@ class WeightTarget:
     take: Span | None = None
     put: Span | None = None
 
-    def write(self, name: str, tensor: torch.Tensor, parameter: torch.Tensor) -> None:
-        """Copy checkpoint tensor ``name`` into ``parameter``, converting its dtype.
-
-        Raises ModelLoadError where the tensor's shape is not ``shape``.
-        """
+    def check_shape(self, name: str, tensor: torch.Tensor) -> None:
+        """ModelLoadError where the shape of checkpoint tensor ``name`` is not ``shape``."""
         if tuple(tensor.shape) != self.shape:
             raise ModelLoadError(
                 f"tensor {name!r} has shape {list(tensor.shape)},"
                 f" the config says {list(self.shape)}"
             )
+
+    def copy(self, tensor: torch.Tensor, parameter: torch.Tensor) -> None:
+        """Copy a tensor of ``shape`` into ``parameter``, converting its dtype."""
         source = tensor if self.take is None else tensor.narrow(*self.take)
         target = parameter if self.put is None else parameter.narrow(*self.put)
         with torch.no_grad():

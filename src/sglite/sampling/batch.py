@@ -77,6 +77,11 @@ class SamplingBatch:
         """True where penalties, a bias or a minimum length change the logits of some row."""
         return bool(len(self.penalized) or self.num_bias or self.num_stops)
 
+    @property
+    def is_plainly_greedy(self) -> bool:
+        """True where every row's next token is the most likely one, and nothing else is asked."""
+        return self.greedy.is_all and not self.adjusts_logits and not len(self.scored)
+
     def _select(self, indices: list[int]) -> RowSelection:
         return RowSelection(indices, len(self.rows), self._device)
 

@@ -29,7 +29,6 @@ def whole_and_ranks(spec: DecoderSpec, size: int) -> tuple[Decoder, list[Decoder
     checkpoint = {name: torch.randn(target.shape) / 8 for name, target in targets.items()}
     decoders = [Decoder(spec)] + [Decoder(spec, tp=PartialSums(r, size)) for r in range(size)]
     for decoder in decoders:
-        parameters = dict(decoder.named_parameters())
         for name, target in decoder.load_plan().items():
-            target.write(name, checkpoint[name], parameters[target.parameter])
+            decoder.write(name, target, checkpoint[name])
     return decoders[0], decoders[1:]

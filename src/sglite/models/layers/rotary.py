@@ -64,13 +64,18 @@ class RotaryEmbedding:
         self, positions_T: torch.Tensor, seq_lens: Sequence[int], run_offsets: Sequence[int]
     ) -> CosSin:
         """Angles at ``positions_T``; run i of ``run_offsets`` belongs to length ``seq_lens[i]``."""
+        table, rows_T = self.table_and_rows(positions_T, seq_lens, run_offsets)
+        cos_T1D, sin_T1D = table.index_select(0, rows_T).unsqueeze(1).chunk(2, dim=-1)
+        return CosSin(cos_T1D, sin_T1D)
+
+    def table_and_rows(
+        self, positions_T: torch.Tensor, seq_lens: Sequence[int], run_offsets: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A table ``[rows, D]``, cos of all pairs and then sin, and each token's row in it."""
         if self.spec.depends_on_length:
             angles = self._dynamic_angles(positions_T, seq_lens, run_offsets)
-            cos_sin_TD = self._cos_sin(angles)
-        else:
-            cos_sin_TD = self._rows(max(seq_lens)).index_select(0, positions_T)
-        cos_T1D, sin_T1D = cos_sin_TD.unsqueeze(1).chunk(2, dim=-1)
-        return CosSin(cos_T1D, sin_T1D)
+            return self._cos_sin(angles), torch.arange(len(positions_T), device=self.device)
+        return self._rows(max(seq_lens)), positions_T
 
     def _rows(self, count: int) -> torch.Tensor:
         """The table ``[>= count, D]`` of cos and sin, doubled when a longer sequence comes."""

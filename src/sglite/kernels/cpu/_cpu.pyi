@@ -1,0 +1,116 @@
+"""What bindings.cpp shows to Python. Every array is on the CPU, contiguous and never copied."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy
+import torch
+
+Array: TypeAlias = torch.Tensor | numpy.ndarray
+Epilogue: TypeAlias = Literal["store", "add", "gated"]
+Activation: TypeAlias = Literal["silu", "gelu", "gelu_pytorch_tanh"]
+
+def instruction_sets() -> list[str]:
+    """Those that run on this machine, the fastest first."""
+
+def best_x_type(arg: str, /) -> Literal["bfloat16", "float32"]:
+    """What an instruction set multiplies bfloat16 weights with. ValueError where it cannot run."""
+
+def thread_source() -> str:
+    """Whose threads run programs: ``torch's OpenMP runtime`` or ``own threads``."""
+
+def pack(source: Array, target: Array, first_panel: int, panel_step: int, num_threads: int) -> None:
+    """Write the rows of a matrix, float32 or bfloat16, into panels of 16 from ``first_panel`` on.
+
+    ``source``: [rows, inputs], its rows whole but maybe apart. ``target``: [panels * 16 * inputs]
+    of either type. ValueError where they do not fit each other.
+    """
+
+def unpack(packed: Array, num_inputs: int, rows: Array, target: Array) -> None:
+    """Write rows (int64 numbers) of a packed matrix into ``target``: [rows, inputs], float32."""
+
+class Program:
+    """Operations that are recorded once, with their buffers, and replayed by one call."""
+
+    def __init__(
+        self,
+        instruction_set: str,
+        num_threads: int,
+        page_sizes: Sequence[int],
+        windows: Sequence[int],
+        groups_prefixes: bool,
+    ) -> None:
+        """``page_sizes`` and ``windows`` (in tokens): one of each per KV group."""
+
+    def embed(self, table: Array, out: Array, size: int) -> None:
+        """Record: rows of a packed table for the step's tokens."""
+
+    def norm(self, x: Array, weight: Array, out: Array, eps: float) -> None:
+        """Record: RMS norm. ``x`` and ``weight`` are float32, ``out`` of either type."""
+
+    def linear(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        out: Array,
+        num_outputs: int,
+        num_inputs: int,
+        epilogue: Epilogue = "store",
+        activation: Activation = "silu",
+    ) -> None:
+        """Record: a packed matrix times rows. ``gated`` has gate and up in alternating panels."""
+
+    def rotate(
+        self,
+        qkv: Array,
+        q: Array,
+        k_pool: Array,
+        v_pool: Array,
+        q_norm: Array | None,
+        k_norm: Array | None,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        eps: float,
+        scale: float,
+        group: int,
+    ) -> None:
+        """Record: norm and rotation of queries and keys; keys and values go to the pool."""
+
+    def attend(
+        self,
+        q: Array,
+        out: Array,
+        k_pool: Array,
+        v_pool: Array,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        group: int,
+    ) -> None:
+        """Record: attention of the step's queries over the pages of their sequences."""
+
+    def replay_rows(self, num_rows: int) -> None:
+        """Run a program without embedding and attention over so many rows."""
+
+    def replay(
+        self,
+        input_ids: Array,
+        cos_sin: Array,
+        cos_sin_rows: Array,
+        offsets: Array,
+        seq_lens: Array,
+        page_tables: Sequence[Array],
+        out_slots: Sequence[Array],
+    ) -> None:
+        """Run one step. ``page_tables`` [runs, pages] and ``out_slots`` [tokens]: per KV group.
+
+        int64: ``input_ids``, ``out_slots``; float32: ``cos_sin``; the others int32.
+        """
+
+    def num_ops(self) -> int:
+        """How many operations are recorded."""
+
+    def num_grouped_tokens(self) -> int:
+        """Pairs of query and segment in the last run, less one per query; 0: nothing shared."""

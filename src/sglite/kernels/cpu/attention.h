@@ -1,0 +1,232 @@
+// Attention of queries over blocks of keys, with a running softmax (FlashAttention, Dao 2022).
+//
+// A segment is a set of queries that see the same pages: one token of one sequence (decode), many
+// tokens of one (a chunk), or tokens of several sequences that share a prefix. Results over parts
+// of the keys are merged by their log-sum-exp.
+#pragma once
+
+#include <cmath>
+
+#include "kernels.h"
+#include "tile.h"
+
+namespace sglite::SGLITE_ISA {
+
+constexpr int kRoundBlocks = 4;
+constexpr int kRoundKeys = kRoundBlocks * kBlockTokens;
+constexpr int kMaxQueryRows = 48;  // tokens x heads of a tile
+constexpr float kNothing = -1e30f;
+
+template <class A>
+struct QueryTile {
+    alignas(64) A q[kMaxQueryRows * kMaxHeadDim];
+    alignas(64) float scores[kMaxQueryRows * kRoundKeys];
+    alignas(64) A weights[kMaxQueryRows * kRoundKeys];
+    alignas(64) float values[kMaxQueryRows * kMaxHeadDim];
+    float peak[kMaxQueryRows];
+    float total[kMaxQueryRows];
+};
+
+// Rows' products with `panels` panels of B, in tiles that fit the registers.
+template <class A, class B>
+inline void multiply_rows(int rows, int panels, const A* a, ptrdiff_t a_stride,
+                          const typename B::Element* const* columns, ptrdiff_t pair_stride,
+                          int pairs, bool is_odd, bool adds, float* result,
+                          ptrdiff_t result_stride) {
+    for (int row0 = 0; row0 < rows; row0 += kMaxRows) {
+        const int count = rows - row0 < kMaxRows ? rows - row0 : kMaxRows;
+        int at_once = kAccumulators / (count * kPanelVectors);
+        at_once = at_once < 1 ? 1 : (at_once > kMaxPanels ? kMaxPanels : at_once);
+        for (int panel = 0; panel < panels; panel += at_once) {
+            const int now = panels - panel < at_once ? panels - panel : at_once;
+            multiply<A, B>(count, now, a + row0 * a_stride, a_stride, columns + panel, pair_stride,
+                           pairs, is_odd, adds, result + row0 * result_stride + panel * kPanel,
+                           result_stride);
+        }
+    }
+}
+
+// Scores of one row in place of [low, high) become weights; the rest of `width` becomes 0.
+template <class A>
+inline void soften(float* scores, A* weights, int low, int high, int width, float* values, int dim,
+                   float& peak, float& total) {
+    if (high <= low) {
+        for (int i = 0; i < width; i += kLanes) store_row(weights + i, Floats{});
+        return;
+    }
+    Ints lanes;
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
+    Floats highest = broadcast(kNothing);
+    for (int i = 0; i < width; i += kLanes) {
+        Floats score = load(scores + i);
+        if (i < low || i + kLanes > high) {
+            const Ints place = lanes + i;
+            score = (place >= low) & (place < high) ? score : broadcast(kNothing);
+            store(scores + i, score);
+        }
+        highest = maximum(highest, score);
+    }
+    const float new_peak = largest(highest);
+    if (new_peak > peak) {
+        const float factor = expf(peak - new_peak);
+        peak = new_peak;
+        total *= factor;
+        for (int i = 0; i < dim; i += kLanes) store(values + i, load(values + i) * factor);
+    }
+    Floats sums{};
+    for (int i = 0; i < width; i += kLanes) {
+        Floats weight = exponential(load(scores + i) - peak);
+        if (i < low || i + kLanes > high) {
+            const Ints place = lanes + i;
+            weight = (place >= low) & (place < high) ? weight : Floats{};
+        }
+        sums += weight;
+        store_row(weights + i, weight);
+    }
+    total += sum(sums);
+}
+
+template <class A, class B>
+struct Attention {
+    using Element = typename B::Element;
+    static constexpr int kColumnStep = sizeof(Element) == 2 ? 2 : 1;
+
+    const Attend& op;
+    const AttendInputs& in;
+    const int dim = op.head_dim;
+    const int group = op.num_heads / op.num_kv_heads;
+
+    void gather(const Segment& segment, int head, QueryTile<A>& tile) const {
+        for (int query = 0; query < segment.num_queries; ++query) {
+            const int token = in.query_tokens[segment.first_query + query];
+            const A* const source =
+                (const A*)op.q + ((ptrdiff_t)token * op.num_heads + head * group) * dim;
+            memcpy(tile.q + (ptrdiff_t)query * group * dim, source, sizeof(A) * group * dim);
+        }
+        const int rows = segment.num_queries * group;
+        memset(tile.values, 0, sizeof(float) * rows * dim);
+        for (int row = 0; row < rows; ++row) {
+            tile.peak[row] = kNothing;
+            tile.total[row] = 0.0f;
+        }
+    }
+
+    const Element* block(const void* pool, const Segment& segment, int head, int key) const {
+        const int page = segment.pages[key / in.page_size];
+        const int64_t index = (int64_t)page * (in.page_size / kBlockTokens) +
+                              key % in.page_size / kBlockTokens;
+        return (const Element*)pool +
+               (index * op.num_kv_heads + head) * (ptrdiff_t)kBlockTokens * dim;
+    }
+
+    void round(const Segment& segment, int head, int key0, QueryTile<A>& tile) const {
+        const int rows = segment.num_queries * group;
+        int keys = segment.key_end - key0;
+        if (keys > kRoundKeys) keys = kRoundKeys;
+        const int blocks = (keys + kBlockTokens - 1) / kBlockTokens;
+        const Element *k_blocks[kRoundBlocks], *v_blocks[kRoundBlocks];
+        for (int i = 0; i < blocks; ++i) {
+            k_blocks[i] = block(op.k_pool, segment, head, key0 + i * kBlockTokens);
+            v_blocks[i] = block(op.v_pool, segment, head, key0 + i * kBlockTokens);
+        }
+        multiply_rows<A, B>(rows, blocks, tile.q, dim, k_blocks, 2 * kBlockTokens, dim / 2, false,
+                            false, tile.scores, kRoundKeys);
+        for (int row = 0; row < rows; ++row) {
+            const int token = in.query_tokens[segment.first_query + row / group];
+            int low = in.visible_begin[token], high = in.visible_end[token];
+            if (low < segment.key_begin) low = segment.key_begin;
+            if (high > segment.key_end) high = segment.key_end;
+            low = low > key0 ? low - key0 : 0;
+            high = high - key0 < keys ? high - key0 : keys;
+            soften(tile.scores + row * kRoundKeys, tile.weights + row * kRoundKeys, low, high,
+                   blocks * kBlockTokens, tile.values + (ptrdiff_t)row * dim, dim, tile.peak[row],
+                   tile.total[row]);
+        }
+        const int panels = dim / kPanel;
+        const Element* columns[kMaxHeadDim / kPanel];
+        for (int i = 0; i < blocks; ++i) {
+            const int count = keys - i * kBlockTokens < kBlockTokens ? keys - i * kBlockTokens
+                                                                     : kBlockTokens;
+            for (int p = 0; p < panels; ++p) columns[p] = v_blocks[i] + p * kPanel * kColumnStep;
+            multiply_rows<A, B>(rows, panels, tile.weights + i * kBlockTokens, kRoundKeys, columns,
+                                2 * dim, count / 2, count % 2, true, tile.values, dim);
+        }
+    }
+
+    void write(const Segment& segment, int head, const QueryTile<A>& tile) const {
+        for (int row = 0; row < segment.num_queries * group; ++row) {
+            const int query = segment.first_query + row / group;
+            const int token = in.query_tokens[query], q_head = head * group + row % group;
+            const float* const values = tile.values + (ptrdiff_t)row * dim;
+            const int slot = in.query_slots[query];
+            if (slot < 0) {
+                A* const out = (A*)op.out + ((ptrdiff_t)token * op.num_heads + q_head) * dim;
+                const float factor = 1.0f / tile.total[row];
+                for (int i = 0; i < dim; i += kLanes) store_row(out + i, load(values + i) * factor);
+            } else {
+                float* const out =
+                    in.partials + ((ptrdiff_t)slot * op.num_heads + q_head) * (dim + 2);
+                out[0] = tile.peak[row];
+                out[1] = tile.total[row];
+                memcpy(out + 2, values, sizeof(float) * dim);
+            }
+        }
+    }
+};
+
+template <class A, class B>
+void attend(const Attend& op, const AttendInputs& in, int begin, int end) {
+    const Attention<A, B> attention{op, in};
+    QueryTile<A> tile;
+    for (int item = begin; item < end; ++item) {
+        const Segment& segment = in.segments[item / op.num_kv_heads];
+        const int head = item % op.num_kv_heads;
+        attention.gather(segment, head, tile);
+        const int first = segment.key_begin / kBlockTokens * kBlockTokens;
+        for (int key0 = first; key0 < segment.key_end; key0 += kRoundKeys)
+            attention.round(segment, head, key0, tile);
+        attention.write(segment, head, tile);
+    }
+}
+
+template <class A>
+void merge_tokens(const Attend& op, const AttendInputs& in, int begin, int end) {
+    const int dim = op.head_dim;
+    const ptrdiff_t head_size = dim + 2, slot_size = op.num_heads * head_size;
+    for (int token = begin; token < end; ++token) {
+        const int first = in.partial_begin[token], last = in.partial_end[token];
+        for (int head = 0; first < last && head < op.num_heads; ++head) {
+            const float* const parts = in.partials + first * slot_size + head * head_size;
+            float peak = kNothing, total = 0.0f;
+            for (int i = 0; i < last - first; ++i)
+                peak = parts[i * slot_size] > peak ? parts[i * slot_size] : peak;
+            alignas(64) float values[kMaxHeadDim] = {};
+            for (int i = 0; i < last - first; ++i) {
+                const float* const part = parts + i * slot_size;
+                const float factor = expf(part[0] - peak);
+                total += part[1] * factor;
+                for (int d = 0; d < dim; d += kLanes)
+                    store(values + d, load(values + d) + load(part + 2 + d) * factor);
+            }
+            A* const out = (A*)op.out + ((ptrdiff_t)token * op.num_heads + head) * dim;
+            for (int d = 0; d < dim; d += kLanes) store_row(out + d, load(values + d) / total);
+        }
+    }
+}
+
+inline void any_attend(const Attend& op, const AttendInputs& in, int begin, int end) {
+    if (op.kv_type == Type::float32) return attend<float, Float32Pairs>(op, in, begin, end);
+#if SGLITE_BF16_DOT
+    if (op.q_type == Type::bfloat16) return attend<bf16, BFloat16Pairs>(op, in, begin, end);
+#endif
+    attend<float, BFloat16Pairs>(op, in, begin, end);
+}
+
+inline void any_merge(const Attend& op, const AttendInputs& in, int begin, int end) {
+    if (op.q_type == Type::bfloat16)
+        merge_tokens<bf16>(op, in, begin, end);
+    else
+        merge_tokens<float>(op, in, begin, end);
+}
+
+}  // namespace sglite::SGLITE_ISA

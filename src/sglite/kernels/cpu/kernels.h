@@ -1,0 +1,126 @@
+// What every instruction set offers: plain arguments and one table of functions.
+//
+// The code of an instruction set includes nothing but these plain types: an inline function of the
+// standard library compiled with its flags could end up in a process that cannot run it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sglite {
+
+enum class Type : int { float32 = 0, bfloat16 = 1 };
+enum class Epilogue : int { store, add, gated };
+enum class Activation : int { silu, gelu, gelu_tanh };
+
+constexpr int kBlockTokens = 16;  // keys that lie together in the KV pool
+constexpr int kMaxHeadDim = 256;
+
+// y = x W^T, W as panels of 16 outputs (pack.h).
+//   store: y[row, n] = result + bias;  add: y[row, n] += result + bias, y is float32
+//   gated: panels alternate between gate and up; y[row, n] = act(gate) * up, in `x_type`
+struct Linear {
+    const void* weight;
+    const float* bias;  // padded to whole panels, or null
+    const void* x;
+    void* y;
+    Type weight_type, x_type;
+    Epilogue epilogue;
+    Activation activation;
+    int num_outputs;  // numbers of a row of y
+    int num_inputs;   // even
+    ptrdiff_t y_stride;
+};
+
+// y[row] = x[row] / rms(x[row]) * weight, y in `y_type`; with rows, x[rows[row]].
+struct Norm {
+    const float* x;
+    const float* weight;
+    void* y;
+    Type y_type;
+    int size;
+    float eps;
+};
+
+// y[row] = row `ids[row]` of a packed table of `size` columns, float32.
+struct Embed {
+    const void* table;
+    float* y;
+    Type type;
+    int size;
+};
+
+// ids[row] = the place of the largest number of x[row], the first of equals; -1 where that is not
+// finite or any of them is no number.
+struct Pick {
+    const float* x;
+    int64_t* ids;
+    int size;
+};
+
+// Splits a row of qkv; normalises and rotates q and k; q, scaled, goes to `q`, k and v to the pool.
+struct Rotate {
+    const float* qkv;
+    void* q;
+    void* k_pool;
+    void* v_pool;
+    const float* q_norm;  // or null
+    const float* k_norm;
+    Type q_type, kv_type;
+    int num_heads, num_kv_heads, head_dim;
+    float eps, scale;
+};
+
+struct RotateInputs {
+    const float* cos_sin;      // rows of head_dim: cosines of all pairs, then sines
+    const int32_t* cos_sin_rows;  // per token
+    const int64_t* out_slots;  // per token
+};
+
+// Some queries of one or several sequences over keys [key_begin, key_end) that they share.
+struct Segment {
+    int first_query;   // into AttendInputs::query_tokens
+    int num_queries;   // tokens; each has its group's heads
+    const int32_t* pages;
+    int key_begin, key_end;
+};
+
+struct Attend {
+    const void* q;
+    void* out;
+    const void* k_pool;
+    const void* v_pool;
+    Type q_type, kv_type;
+    int num_heads, num_kv_heads, head_dim;
+};
+
+struct AttendInputs {
+    const Segment* segments;
+    int num_segments;
+    const int32_t* query_tokens;
+    const int32_t* query_slots;     // where a query's partial result goes; -1: it is the result
+    const int32_t* visible_begin;   // per token, positions
+    const int32_t* visible_end;
+    const int32_t* partial_begin;   // per token: its slots in `partials`
+    const int32_t* partial_end;
+    float* partials;                // [slot, head, head_dim + 2]: maximum, sum, weighted values
+    int page_size;
+    int max_tile_queries;
+};
+
+struct QuantizedKernels;  // quantized.h
+
+struct Kernels {
+    const char* name;
+    Type best_x_type;  // what linear layers with bfloat16 weights read fastest
+    void (*linear)(const Linear&, int rows, int begin, int end);      // panels, or pairs of them
+    void (*norm)(const Norm&, const int32_t* rows, int begin, int end);
+    void (*pick)(const Pick&, int begin, int end);                    // rows
+    void (*embed)(const Embed&, const int64_t* ids, int begin, int end);
+    void (*rotate)(const Rotate&, const RotateInputs&, int begin, int end);  // tokens
+    void (*attend)(const Attend&, const AttendInputs&, int begin, int end);  // segment x KV head
+    void (*merge)(const Attend&, const AttendInputs&, int begin, int end);   // tokens
+    const QuantizedKernels* quantized;  // dispatch.cpp puts them there
+};
+
+}  // namespace sglite

@@ -1,0 +1,108 @@
+// Vectors of float32 in the compiler's own vector types: the same source for every instruction set.
+//
+// Each instruction set compiles these headers once, with its flags, in a namespace of its own
+// (SGLITE_ISA), so that the linker never mixes code of two of them. SGLITE_VECTOR_BYTES is the
+// width of its registers, SGLITE_BF16_DOT says that it multiplies pairs of bfloat16.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if SGLITE_BF16_DOT
+#include <immintrin.h>
+#endif
+
+namespace sglite::SGLITE_ISA {
+
+using bf16 = uint16_t;  // the upper half of a float32
+
+constexpr int kLanes = SGLITE_VECTOR_BYTES / 4;
+
+typedef float Floats __attribute__((vector_size(SGLITE_VECTOR_BYTES)));
+typedef int32_t Ints __attribute__((vector_size(SGLITE_VECTOR_BYTES)));
+typedef uint32_t Bits __attribute__((vector_size(SGLITE_VECTOR_BYTES)));
+
+// Memory of any alignment, whatever type it was written as.
+typedef float LooseFloats
+    __attribute__((vector_size(SGLITE_VECTOR_BYTES), aligned(1), may_alias));
+typedef uint32_t LooseBits
+    __attribute__((vector_size(SGLITE_VECTOR_BYTES), aligned(1), may_alias));
+
+inline Floats load(const float* source) { return *(const LooseFloats*)source; }
+inline void store(float* target, Floats value) { *(LooseFloats*)target = value; }
+inline Bits load_bits(const void* source) { return *(const LooseBits*)source; }
+
+inline Floats broadcast(float value) { return value - Floats{}; }
+inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
+inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
+
+inline float sum(Floats value) {
+    float result = 0;
+    for (int lane = 0; lane < kLanes; ++lane) result += value[lane];
+    return result;
+}
+
+inline float largest(Floats value) {
+    float result = value[0];
+    for (int lane = 1; lane < kLanes; ++lane) result = value[lane] > result ? value[lane] : result;
+    return result;
+}
+
+// A register of bfloat16 pairs holds kLanes numbers at even places and as many at odd ones.
+inline Floats even_of(Bits pairs) { return (Floats)(pairs << 16); }
+inline Floats odd_of(Bits pairs) { return (Floats)(pairs & 0xffff0000u); }
+
+inline float widen(bf16 value) {
+    const uint32_t bits = (uint32_t)value << 16;
+    float result;
+    memcpy(&result, &bits, 4);
+    return result;
+}
+inline float widen(float value) { return value; }
+
+// Round to nearest, ties to even, as torch does; a NaN stays one.
+inline bf16 to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (bf16)((bits >> 16) | 0x40);
+    return (bf16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+inline void assign(float& target, float value) { target = value; }
+inline void assign(bf16& target, float value) { target = to_bf16(value); }
+
+// kLanes numbers in a row, from and to either type.
+inline Floats load_row(const float* source) { return load(source); }
+inline void store_row(float* target, Floats value) { store(target, value); }
+inline Floats load_row(const bf16* source) {
+    Floats result;
+    for (int lane = 0; lane < kLanes; ++lane) result[lane] = widen(source[lane]);
+    return result;
+}
+inline void store_row(bf16* target, Floats value) {
+#if SGLITE_BF16_DOT
+    const __m256bh rounded = _mm512_cvtneps_pbh((__m512)value);
+    memcpy(target, &rounded, sizeof rounded);
+#else
+    for (int lane = 0; lane < kLanes; ++lane) target[lane] = to_bf16(value[lane]);
+#endif
+}
+
+// e to the power of each lane, 2 units in the last place; -87 and below give the smallest normal.
+// The polynomial is that of the Cephes library for expf.
+inline Floats exponential(Floats x) {
+    x = minimum(maximum(x, broadcast(-87.0f)), broadcast(88.0f));
+    const float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    const Floats n = (x * 1.44269504f + rounder) - rounder;
+    const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    const Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
+    return p * (Floats)power;
+}
+
+}  // namespace sglite::SGLITE_ISA

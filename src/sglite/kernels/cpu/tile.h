@@ -1,0 +1,154 @@
+// The one inner product of this package: a few rows of A times panels of 16 columns of B.
+//
+// Linear layers, q times k and probabilities times v are all made of it. B lies in pairs of rows
+// (two consecutive k of one column), because that is what bfloat16 instructions read and what the
+// others unpack with one shift or mask. Every output is summed in the order of k whatever the
+// number of rows, so a row's result does not depend on the batch it is in.
+#pragma once
+
+#include "simd.h"
+
+namespace sglite::SGLITE_ISA {
+
+constexpr int kPanel = 16;                      // columns of a panel
+constexpr int kPanelVectors = kPanel / kLanes;  // registers that hold a row of it
+constexpr int kMaxRows = SGLITE_TILE_ROWS;      // rows of A that a tile takes at most
+constexpr int kAccumulators = SGLITE_ACCUMULATORS;
+constexpr int kMaxPanels = 4;  // panels that a tile takes at once, fewer with many rows
+
+// How many panels keep the accumulators of `rows` rows in registers.
+constexpr int panels_for(int rows) {
+    const int fitting = kAccumulators / (rows * kPanelVectors);
+    return fitting < 1 ? 1 : (fitting > kMaxPanels ? kMaxPanels : fitting);
+}
+
+// B as float32: a pair is two rows of `pair_stride / 2` numbers.
+struct Float32Pairs {
+    using Element = float;
+    static inline Floats half(const float* pair, ptrdiff_t pair_stride, int vector, int which) {
+        return load(pair + which * (pair_stride / 2) + vector * kLanes);
+    }
+};
+
+// B as bfloat16: a pair is `pair_stride / 2` columns of two numbers.
+struct BFloat16Pairs {
+    using Element = bf16;
+    static inline Floats half(const bf16* pair, ptrdiff_t, int vector, int which) {
+        const Bits bits = load_bits(pair + vector * kLanes * 2);
+        return which ? odd_of(bits) : even_of(bits);
+    }
+};
+
+// acc += A[rows, 2 * pairs (+ 1)] times B. `columns[p]` is the first pair of panel p. `is_odd` adds
+// one more row of B and leaves its neighbour unread: that may be memory nobody has written.
+template <class A, class B, int Rows, int Panels>
+struct Product;
+
+template <class B, int Rows, int Panels>
+struct Product<float, B, Rows, Panels> {
+    using Element = typename B::Element;
+    static constexpr int kVectors = Panels * kPanelVectors;
+
+    static inline __attribute__((always_inline)) void half_pair(
+        const float* a, ptrdiff_t a_stride, const Element* const* columns, ptrdiff_t offset,
+        ptrdiff_t pair_stride, int which, Floats (&acc)[Rows][kVectors]) {
+        Floats b[kVectors];
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors; ++v)
+            b[v] = B::half(columns[v / kPanelVectors] + offset, pair_stride, v % kPanelVectors,
+                           which);
+#pragma GCC unroll 16
+        for (int row = 0; row < Rows; ++row) {
+            const Floats value = broadcast(a[row * a_stride + which]);
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) acc[row][v] += value * b[v];
+        }
+    }
+
+    static inline __attribute__((always_inline)) void add(
+        const float* a, ptrdiff_t a_stride, const Element* const* columns, ptrdiff_t pair_stride,
+        int pairs, bool is_odd, Floats (&acc)[Rows][kVectors]) {
+        for (int pair = 0; pair < pairs; ++pair) {
+            const ptrdiff_t offset = pair * pair_stride;
+            if (Rows <= 2)  // bound by memory: ask for what comes some lines later
+                for (int p = 0; p < Panels; ++p)
+                    __builtin_prefetch((const char*)(columns[p] + offset) + 1024);
+            half_pair(a + 2 * pair, a_stride, columns, offset, pair_stride, 0, acc);
+            half_pair(a + 2 * pair, a_stride, columns, offset, pair_stride, 1, acc);
+        }
+        if (is_odd)
+            half_pair(a + 2 * pairs, a_stride, columns, pairs * pair_stride, pair_stride, 0, acc);
+    }
+};
+
+#if SGLITE_BF16_DOT
+// Both sides bfloat16: one instruction multiplies a pair and adds it to a float32.
+template <int Rows, int Panels>
+struct Product<bf16, BFloat16Pairs, Rows, Panels> {
+    static constexpr int kVectors = Panels * kPanelVectors;
+
+    static inline __attribute__((always_inline)) void add(
+        const bf16* a, ptrdiff_t a_stride, const bf16* const* columns, ptrdiff_t pair_stride,
+        int pairs, bool is_odd, Floats (&acc)[Rows][kVectors]) {
+        for (int pair = 0; pair < pairs + is_odd; ++pair) {
+            const uint32_t mask = pair < pairs ? 0xffffffffu : 0x0000ffffu;
+            const ptrdiff_t offset = pair * pair_stride;
+            Bits b[kVectors];
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) {
+                const bf16* source = columns[v / kPanelVectors] + offset;
+                if (Rows <= 2) __builtin_prefetch((const char*)source + 1024);
+                b[v] = load_bits(source + (v % kPanelVectors) * kLanes * 2) & mask;
+            }
+#pragma GCC unroll 16
+            for (int row = 0; row < Rows; ++row) {
+                uint32_t value;
+                memcpy(&value, a + row * a_stride + 2 * pair, 4);
+                const __m512bh both = (__m512bh)_mm512_set1_epi32((int)(value & mask));
+#pragma GCC unroll 16
+                for (int v = 0; v < kVectors; ++v)
+                    acc[row][v] = (Floats)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)b[v],
+                                                           both);
+            }
+        }
+    }
+};
+#endif
+
+// `result` (leading dimension in numbers) = or += rows of A times panels, with any number of rows.
+template <class A, class B, int Rows, int Panels>
+inline void multiply_exactly(const A* a, ptrdiff_t a_stride,
+                             const typename B::Element* const* columns, ptrdiff_t pair_stride,
+                             int pairs, bool is_odd, bool adds, float* result,
+                             ptrdiff_t result_stride) {
+    constexpr int kVectors = Panels * kPanelVectors;
+    Floats acc[Rows][kVectors];
+    for (int row = 0; row < Rows; ++row)
+        for (int v = 0; v < kVectors; ++v)
+            acc[row][v] = adds ? load(result + row * result_stride + v * kLanes) : Floats{};
+    Product<A, B, Rows, Panels>::add(a, a_stride, columns, pair_stride, pairs, is_odd, acc);
+    for (int row = 0; row < Rows; ++row)
+        for (int v = 0; v < kVectors; ++v)
+            store(result + row * result_stride + v * kLanes, acc[row][v]);
+}
+
+// As above with `rows` and `panels` known when it runs: rows <= kMaxRows, panels <= those that fit.
+template <class A, class B, int Rows = kMaxRows, int Panels = panels_for(Rows)>
+inline void multiply(int rows, int panels, const A* a, ptrdiff_t a_stride,
+                     const typename B::Element* const* columns, ptrdiff_t pair_stride, int pairs,
+                     bool is_odd, bool adds, float* result, ptrdiff_t result_stride) {
+    if constexpr (Rows > 1) {
+        if (rows < Rows)
+            return multiply<A, B, Rows - 1>(rows, panels, a, a_stride, columns, pair_stride, pairs,
+                                            is_odd, adds, result, result_stride);
+    }
+    if constexpr (Panels > 1) {
+        if (panels < Panels)
+            return multiply<A, B, Rows, Panels - 1>(rows, panels, a, a_stride, columns, pair_stride,
+                                                    pairs, is_odd, adds, result, result_stride);
+    }
+    multiply_exactly<A, B, Rows, Panels>(a, a_stride, columns, pair_stride, pairs, is_odd, adds,
+                                         result, result_stride);
+}
+
+}  // namespace sglite::SGLITE_ISA

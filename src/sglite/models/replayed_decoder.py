@@ -1,0 +1,262 @@
+"""A decoder whose step is recorded once and replayed by one call into the compiled CPU kernels.
+
+It computes what :class:`sglite.models.decoder.Decoder` computes, which is its specification:
+activations are float32 between the products, weights keep their type.
+
+Shape legend: T tokens packed, R rows, E hidden, F ffn, V vocab. See docs/shapes.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sglite.engine.forward_batch import HostBatch
+from sglite.kernels import cpu
+from sglite.kvcache.kv_pool import BLOCK_TOKENS, KVLayout
+from sglite.models.layers.rotary import RotaryEmbedding
+from sglite.models.packed_weights import Matrix, PackedWeights
+from sglite.models.spec import DecoderSpec
+from sglite.models.weight_map import WeightTarget
+
+if TYPE_CHECKING:
+    from sglite.engine.forward_batch import ForwardBatch, IntArray
+    from sglite.kvcache.kv_pool import KVPool
+
+FEWEST_ROWS = 64
+"""Rows that the buffers of a recording hold at least; they double when a longer step comes."""
+
+
+def why_not_replayed(spec: DecoderSpec, dtype: torch.dtype, *, page_size: int) -> str | None:
+    """Why the compiled kernels cannot run this model, in a few words; None where they can."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        return f"no {str(dtype).removeprefix('torch.')} activations"
+    if page_size % BLOCK_TOKENS:
+        return f"page_size {page_size} is not a multiple of {BLOCK_TOKENS}"
+    if spec.head_dim % 16 or spec.head_dim > 256:
+        return f"head_dim {spec.head_dim} is not a multiple of 16 up to 256"
+    if spec.num_attention_heads // spec.num_kv_heads > 48:
+        return "more than 48 query heads share a KV head"
+    if spec.hidden_size % 2 or spec.intermediate_size % 2:
+        return "an odd hidden or intermediate size"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """A program, and the buffers that it reads and leaves its results in.
+
+    ``hidden_TE`` holds ``capacity`` rows, ``logits_RV`` and ``token_ids_R`` as many samples as
+    ``sample_capacity``.
+    """
+
+    program: Any
+    capacity: int
+    sample_capacity: int
+    hidden_TE: torch.Tensor
+    logits_RV: torch.Tensor
+    token_ids_R: torch.Tensor
+
+
+class ReplayedDecoder:
+    """A decoder-only language model for inference on a CPU.
+
+    ``dtype`` is that of the KV and of the products' inputs where ``instruction_set`` multiplies
+    it; ``weight_dtype`` that of the weights in memory. The weights are zero until they are written.
+    """
+
+    kv_layout: KVLayout = "block"
+
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        *,
+        dtype: torch.dtype,
+        weight_dtype: torch.dtype,
+        instruction_set: str,
+        groups_prefixes: bool = True,
+    ) -> None:
+        extension = cpu.extension()
+        assert extension is not None, cpu.why_missing()
+        self.spec = spec
+        self.dtype = dtype
+        self.num_kv_heads = spec.num_kv_heads
+        self.instruction_set = instruction_set
+        self._extension = extension
+        self._groups_prefixes = groups_prefixes
+        self._num_threads = torch.get_num_threads()
+        self.weights = PackedWeights(
+            spec, dtype=weight_dtype, extension=extension, num_threads=self._num_threads
+        )
+        multiplies_bfloat16 = extension.best_x_type(instruction_set) == "bfloat16"
+        is_narrow = multiplies_bfloat16 and dtype == torch.bfloat16
+        self._input_dtype = torch.bfloat16 if is_narrow else torch.float32
+        self._rotary = RotaryEmbedding(
+            spec.rope, head_dim=spec.head_dim, dtype=torch.float32, device="cpu"
+        )
+        self._body: _Recording | None = None
+        self._head: _Recording | None = None
+        self._pool: KVPool | None = None
+        self._num_samples = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the weights."""
+        return self.weights.num_bytes
+
+    def write(self, name: str, target: WeightTarget, tensor: torch.Tensor) -> None:
+        """Pack checkpoint tensor ``name`` into its place; ModelLoadError for another shape."""
+        target.check_shape(name, tensor)
+        self.weights.write(target, tensor)
+
+    def __call__(self, batch: HostBatch | ForwardBatch, kv_pool: KVPool) -> torch.Tensor:
+        """Hidden states ``[T, E]``, float32, before the last norm; writes K and V into the pool.
+
+        Of a HostBatch they are good until the next call, and the logits of its ``sample_tokens``
+        are computed as well.
+        """
+        if not isinstance(batch, HostBatch):
+            return self(batch.on_host(), kv_pool).clone()
+        num_tokens, num_samples = len(batch.input_ids_T), len(batch.sample_tokens)
+        body = self._recording_for(num_tokens, num_samples, kv_pool)
+        lengths, offsets = batch.seq_lens_R.tolist(), batch.run_offsets.tolist()
+        positions_T = torch.from_numpy(batch.positions_T)
+        table, rows_T = self._rotary.table_and_rows(positions_T, lengths, offsets)
+        body.program.replay(
+            batch.input_ids_T,
+            table.numpy(),
+            rows_T.numpy().astype(np.int32),
+            batch.run_offsets,
+            batch.seq_lens_R,
+            [group.page_table_RP for group in batch.groups],
+            [group.out_slots_T for group in batch.groups],
+            batch.sample_tokens,
+        )
+        self._num_samples = num_samples
+        return body.hidden_TE[:num_tokens]
+
+    def sample_logits(self) -> torch.Tensor:
+        """Logits ``[R, V]`` of the last batch's sample tokens; scratch, good until the next."""
+        assert self._body is not None, "nothing was computed yet"
+        return self._body.logits_RV[: self._num_samples]
+
+    def likeliest_tokens(self) -> IntArray:
+        """Int64 ``[R]``: the argmax of :meth:`sample_logits`; -1 where one is no finite number."""
+        assert self._body is not None, "nothing was computed yet"
+        return self._body.token_ids_R.numpy()[: self._num_samples]
+
+    def compute_logits(self, hidden_RE: torch.Tensor) -> torch.Tensor:
+        """Logits ``[R, V]``, float32, of rows of the result; good until the next call."""
+        num_rows = hidden_RE.shape[0]
+        head = self._head
+        if head is None or head.capacity < num_rows:
+            head = self._head = self._record_head(_capacity(num_rows))
+        head.hidden_TE[:num_rows].copy_(hidden_RE)
+        head.program.replay_rows(num_rows)
+        return head.logits_RV[:num_rows]
+
+    def _recording_for(self, num_tokens: int, num_samples: int, kv_pool: KVPool) -> _Recording:
+        """The recording, made anew where it is too small or for another pool."""
+        body = self._body
+        if body is None or self._pool is not kv_pool:
+            body = self._body = self._record_body(
+                _capacity(num_tokens), _capacity(num_samples), kv_pool
+            )
+            self._pool = kv_pool
+        elif body.capacity < num_tokens or body.sample_capacity < num_samples:
+            body = self._body = self._record_body(
+                max(body.capacity, _capacity(num_tokens)),
+                max(body.sample_capacity, _capacity(num_samples)),
+                kv_pool,
+            )
+        return body
+
+    def num_grouped_tokens(self) -> int:
+        """Of the last step: how often a token was attended in more than one part."""
+        return 0 if self._body is None else int(self._body.program.num_grouped_tokens())
+
+    def _new_program(self, page_sizes: list[int], windows: list[int]) -> Any:
+        return self._extension.Program(
+            self.instruction_set, self._num_threads, page_sizes, windows, self._groups_prefixes
+        )
+
+    def _record_body(self, capacity: int, sample_capacity: int, kv_pool: KVPool) -> _Recording:
+        spec, inputs = self.spec, self._input_dtype
+        q_size = spec.num_attention_heads * spec.head_dim
+        qkv_size = q_size + 2 * spec.num_kv_heads * spec.head_dim
+        hidden_TE = torch.zeros(capacity, spec.hidden_size)
+        normed_TE = torch.zeros(capacity, spec.hidden_size, dtype=inputs)
+        qkv = torch.zeros(capacity, qkv_size)
+        q, attended = (torch.zeros(capacity, q_size, dtype=inputs) for _ in range(2))
+        gated_TF = torch.zeros(capacity, spec.intermediate_size, dtype=inputs)
+        windows = [group.window or 0 for group in kv_pool.groups]
+        program = self._new_program([kv_pool.page_size] * len(windows), windows)
+        program.embed(self.weights.matrices["embed_tokens"].packed, hidden_TE, spec.hidden_size)
+        norms, matrices = self.weights.norms, self.weights.matrices
+        heads = (spec.num_attention_heads, spec.num_kv_heads, spec.head_dim)
+        for index, group in enumerate(spec.group_of_layer()):
+            layer, pages = f"layers.{index}", kv_pool.blocks(index)
+            qk_norms = [norms.get(f"{layer}.attention.{name}") for name in ("q_norm", "k_norm")]
+            program.norm(hidden_TE, norms[f"{layer}.input_norm"], normed_TE, spec.rms_norm_eps)
+            _linear(program, matrices[f"{layer}.attention.qkv"], normed_TE, qkv)
+            program.rotate(
+                qkv, q, *pages, *qk_norms, *heads, spec.rms_norm_eps, spec.attention_scale, group
+            )
+            program.attend(q, attended, *pages, *heads, group)
+            output = matrices[f"{layer}.attention.output"]
+            _linear(program, output, attended, hidden_TE, epilogue="add")
+            program.norm(hidden_TE, norms[f"{layer}.mlp_norm"], normed_TE, spec.rms_norm_eps)
+            gate_up = matrices[f"{layer}.mlp.gate_up"]
+            _linear(
+                program, gate_up, normed_TE, gated_TF, epilogue="gated", activation=spec.activation
+            )
+            _linear(program, matrices[f"{layer}.mlp.down"], gated_TF, hidden_TE, epilogue="add")
+        logits_RV, token_ids_R = self._record_samples(program, hidden_TE, sample_capacity)
+        return _Recording(program, capacity, sample_capacity, hidden_TE, logits_RV, token_ids_R)
+
+    def _record_samples(
+        self, program: Any, hidden_TE: torch.Tensor, capacity: int, *, of_samples: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The last norm and the head of the tokens that are sampled, or of all rows."""
+        spec = self.spec
+        normed_RE = torch.zeros(capacity, spec.hidden_size, dtype=self._input_dtype)
+        logits_RV = torch.zeros(capacity, spec.vocab_size)
+        token_ids_R = torch.zeros(capacity, dtype=torch.int64)
+        norm = self.weights.norms["norm"]
+        head = self.weights.matrices["embed_tokens" if spec.tie_word_embeddings else "lm_head"]
+        program.norm(hidden_TE, norm, normed_RE, spec.rms_norm_eps, of_samples)
+        _linear(program, head, normed_RE, logits_RV, of_samples=of_samples)
+        if of_samples:
+            program.pick(logits_RV, token_ids_R, spec.vocab_size)
+        return logits_RV, token_ids_R
+
+    def _record_head(self, capacity: int) -> _Recording:
+        """The last norm and the head alone, for prompt log-probabilities."""
+        hidden_RE = torch.zeros(capacity, self.spec.hidden_size)
+        program = self._new_program([], [])
+        logits_RV, token_ids_R = self._record_samples(
+            program, hidden_RE, capacity, of_samples=False
+        )
+        return _Recording(program, capacity, capacity, hidden_RE, logits_RV, token_ids_R)
+
+
+def _linear(
+    program: Any,
+    matrix: Matrix,
+    x: torch.Tensor,
+    out: torch.Tensor,
+    *,
+    epilogue: str = "store",
+    activation: str = "silu",
+    of_samples: bool = False,
+) -> None:
+    outputs = matrix.outputs // 2 if matrix.is_gated else matrix.outputs
+    shape = (outputs, matrix.inputs)
+    program.linear(matrix.packed, matrix.bias, x, out, *shape, epilogue, activation, of_samples)
+
+
+def _capacity(num_rows: int) -> int:
+    return max(FEWEST_ROWS, 1 << max(num_rows - 1, 0).bit_length())

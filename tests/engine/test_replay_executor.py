@@ -1,0 +1,163 @@
+"""The executor over the compiled kernels answers as the one over torch, and in one call a step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from sglite.engine.replay_executor import ReplayExecutor
+from sglite.engine.torch_executor import TorchExecutor
+from sglite.kernels.cpu import instruction_sets
+from sglite.kvcache.kv_pool import KVPool
+from sglite.models.decoder import Decoder
+from sglite.models.replayed_decoder import ReplayedDecoder
+from sglite.request import LogprobParams, SamplingParams
+from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan, StepResult
+from tests.engine.harness import GREEDY
+from tests.kernels.cpu.kernels import extension
+from tests.model_harness import load_decoder
+from tests.models.parity_models import make_model
+
+extension()
+
+POISON = 200
+PAGE_SIZE = 16
+PROMPTS = [[(7 * i + 3 * row) % 190 for i in range(20 + row)] for row in range(3)]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    row = {"variant": "qwen3", "rope": "default", "gqa_ratio": 2, "head_dim": 64, "tied": False}
+    decoder = load_decoder(make_model(row))
+    with torch.inference_mode():
+        decoder.get_parameter("embed_tokens.weight")[POISON] = math.nan
+    return decoder
+
+
+def executors(decoder: Decoder) -> list[Any]:
+    replayed = ReplayedDecoder(
+        decoder.spec,
+        dtype=torch.float32,
+        weight_dtype=torch.float32,
+        instruction_set=instruction_sets()[0],
+    )
+    for name, target in decoder.load_plan().items():
+        part = decoder.get_parameter(target.parameter).data
+        replayed.write(name, target, part if target.put is None else part.narrow(*target.put))
+    made: list[Any] = []
+    for model, kind in ((decoder, TorchExecutor), (replayed, ReplayExecutor)):
+        groups = decoder.spec.kv_groups()
+        pool = KVPool(
+            groups,
+            [16] * len(groups),
+            page_size=PAGE_SIZE,
+            num_kv_heads=decoder.num_kv_heads,
+            head_dim=decoder.spec.head_dim,
+            dtype=torch.float32,
+            layout=model.kv_layout,  # type: ignore[attr-defined]
+        )
+        made.append(kind(model, pool, max_rows=4, max_tokens=128, check=True))
+    return made
+
+
+def setup(row: int, sampling: SamplingParams, logprobs: LogprobParams | None = None) -> RowSetup:
+    pages = [1 + 3 * row + i for i in range(3)]
+    return RowSetup(row, f"r{row}", sampling, logprobs, 7, (), len(PROMPTS[row]), (pages,), [])
+
+
+def prefill(setups: list[RowSetup], spans: list[PromptLogprobSpan] | None = None) -> StepPlan:
+    rows = [each.row for each in setups]
+    return StepPlan(
+        1,
+        1,
+        added_rows=setups,
+        run_rows=rows,
+        run_starts=[0] * len(rows),
+        run_lengths=[len(PROMPTS[row]) for row in rows],
+        run_continues=[False] * len(rows),
+        token_ids=[token for row in rows for token in PROMPTS[row]],
+        sample_runs=list(range(len(rows))),
+        prompt_logprob_spans=spans or [],
+    )
+
+
+def decode(rows: list[int], step: int) -> StepPlan:
+    count = len(rows)
+    return StepPlan(
+        1 + step,
+        1,
+        run_rows=rows,
+        run_starts=[len(PROMPTS[row]) + step - 1 for row in rows],
+        run_lengths=[1] * count,
+        run_continues=[True] * count,
+        sample_runs=list(range(count)),
+    )
+
+
+def carry_out(executor: Any, plan: StepPlan, masks: torch.Tensor | None = None) -> StepResult:
+    handle = executor.launch(plan)
+    executor.sample(handle, masks)
+    result: StepResult = executor.collect(handle)
+    return result
+
+
+SETTINGS = {
+    "greedy": GREEDY,
+    "drawn": SamplingParams(temperature=1.0),
+    "filtered": SamplingParams(temperature=0.8, top_k=9, top_p=0.9),
+    "penalized": SamplingParams(temperature=0, repetition_penalty=1.7),
+    "biased": SamplingParams(temperature=0, logit_bias={5: 9.0}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_way_to_sample_gives_the_tokens_of_torch(decoder, name):
+    answers = []
+    for executor in executors(decoder):
+        setups = [setup(0, SETTINGS[name]), setup(1, GREEDY), setup(2, SETTINGS[name])]
+        steps = [carry_out(executor, prefill(setups))]
+        steps += [carry_out(executor, decode([0, 1, 2], step)) for step in range(1, 8)]
+        answers.append([step.token_ids for step in steps])
+    assert answers[0] == answers[1]
+    assert len({tuple(step) for step in answers[0]}) > 3
+
+
+def test_logprobs_of_output_and_prompt_are_those_of_torch(decoder):
+    logprobs = LogprobParams(top_num=3, token_ids=(4, 9))
+    span = PromptLogprobSpan(run=0, start=1, end=20, targets=PROMPTS[0][1:20])
+    plan = prefill([setup(0, GREEDY, logprobs), setup(1, GREEDY)], [span])
+    results = [carry_out(executor, plan) for executor in executors(decoder)]
+    expected, found = ([r.logprobs[0], *r.prompt_logprobs[0]] for r in results)
+    assert len(found) == len(expected) == 20
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.token_id == theirs.token_id
+        assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-3)
+        assert [token for token, _ in ours.top] == [token for token, _ in theirs.top]
+
+
+def test_masks_hide_tokens(decoder):
+    masks = torch.zeros(1, decoder.spec.vocab_size, dtype=torch.bool)
+    masks[0, [17, 18]] = True
+    plan = prefill([setup(0, GREEDY)])
+    results = [carry_out(executor, plan, masks) for executor in executors(decoder)]
+    assert results[0].token_ids == results[1].token_ids
+    assert results[1].token_ids[0] in (17, 18)
+
+
+def test_a_prompt_with_no_number_ends_alone(decoder):
+    for executor in executors(decoder):
+        plan = prefill([setup(0, GREEDY), setup(1, GREEDY)])
+        plan.token_ids[4] = POISON
+        result = carry_out(executor, plan)
+        assert result.invalid == {0}
+        assert result.invalid_runs == {0}
+
+
+def test_a_step_without_samples_has_no_tokens(decoder):
+    executor = executors(decoder)[1]
+    plan = prefill([setup(0, GREEDY)])
+    plan.sample_runs = []
+    assert carry_out(executor, plan).token_ids == []

@@ -1,0 +1,158 @@
+"""The replayed decoder computes what transformers computes, whatever the target, and shares."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from sglite.kernels.cpu import instruction_sets
+from sglite.models.decoder import Decoder
+from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
+from tests.covering import covering_array
+from tests.kernels.cpu.kernels import extension
+from tests.model_harness import (
+    RELATIVE_ERROR,
+    PagedSequences,
+    check_forced,
+    check_greedy,
+    largest_error,
+    load_decoder,
+    transformers_reference,
+)
+from tests.models.parity_models import FACTORS, VOCAB_SIZE, make_model, row_id
+
+extension()
+
+TARGETS = instruction_sets()
+PLAIN = {"variant": "qwen3", "rope": "default", "gqa_ratio": 2, "head_dim": 64, "tied": True}
+PAIRWISE = covering_array(FACTORS | {"page_size": [16, 32], "chunk": [None, 7, 18]}, strength=2)
+NUM_TOKENS = 40
+
+
+def replayed(decoder: Decoder, target: str = TARGETS[0], **options: Any) -> ReplayedDecoder:
+    """The same weights for the compiled kernels."""
+    types = {"dtype": torch.float32, "weight_dtype": torch.float32}
+    result = ReplayedDecoder(decoder.spec, instruction_set=target, **(types | options))
+    for name, target_ in decoder.load_plan().items():
+        part = decoder.get_parameter(target_.parameter).data
+        result.write(name, target_, part if target_.put is None else part.narrow(*target_.put))
+    return result
+
+
+def prompts(count: int, length: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(VOCAB_SIZE, (count, length), generator=generator)
+
+
+@pytest.mark.parametrize("row", PAIRWISE, ids=row_id)
+def test_tokens_and_logits_are_those_of_transformers(row):
+    model = make_model(row)
+    reference = transformers_reference(model, prompts(2, 13), num_tokens=NUM_TOKENS + 5)
+    decoder = replayed(load_decoder(model))
+    # See test_decoder: dynamic scaling depends on the pieces that a sequence comes in.
+    chunk = None if row["rope"] == "dynamic" else row["chunk"]
+    check_forced(decoder, reference, page_size=row["page_size"], chunk=chunk)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_batch_decodes_the_tokens_of_transformers(target):
+    model = make_model(PLAIN | {"tied": False})
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        given = torch.randint(VOCAB_SIZE, (3, 21), generator=generator)
+        reference = transformers_reference(model, given, num_tokens=NUM_TOKENS + 10)
+        try:
+            check_greedy(
+                replayed(load_decoder(model), target),
+                reference,
+                num_tokens=NUM_TOKENS,
+                page_size=16,
+                chunk=7,
+            )
+        except AssertionError as error:
+            if "near tie" in str(error) or "not varied" in str(error):
+                continue  # the reference leaves nothing to compare
+            raise
+        return
+    raise AssertionError("every prompt leads to a near tie, or to the same token again and again")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_weights_of_half_the_size_lose_nothing_that_was_not_there(target):
+    model = make_model(PLAIN)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.bfloat16().float()
+    reference = transformers_reference(model, prompts(2, 13), num_tokens=20)
+    decoder = replayed(load_decoder(model), target, weight_dtype=torch.bfloat16)
+    check_forced(decoder, reference, page_size=16, chunk=9)
+    whole = replayed(load_decoder(model), target)
+    assert decoder.num_bytes < 0.6 * whole.num_bytes
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_bfloat16_is_close_to_float32(target):
+    model = make_model(PLAIN)
+    reference = transformers_reference(model, prompts(2, 13), num_tokens=20)
+    narrow = {"dtype": torch.bfloat16, "weight_dtype": torch.bfloat16}
+    decoder = replayed(load_decoder(model), target, **narrow)
+    sequences = PagedSequences(decoder, page_size=16, num_pages=20)
+    hidden = sequences.forward(dict(enumerate(reference.token_ids.tolist())))
+    error = largest_error(
+        decoder.compute_logits(hidden).unflatten(0, reference.token_ids.shape),
+        reference.forced_logits,
+    )
+    assert RELATIVE_ERROR < error < 0.1  # of the largest logit; 8 bits of a number are kept
+
+
+def fork(sequences: PagedSequences, parent: int, child: int, num_pages: int) -> None:
+    """Let a new sequence begin with whole pages of another."""
+    sequences.pages[child] = [table[:num_pages] for table in sequences.pages[parent]]
+    sequences.lengths[child] = num_pages * sequences.page_size
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_sequences_that_share_a_prefix_compute_the_same_together(target):
+    decoder = load_decoder(make_model(PLAIN))
+    prefix, tails = prompts(1, 160)[0].tolist(), prompts(6, 9).tolist()
+    logits = {}
+    for groups in (True, False):
+        model = replayed(decoder, target, groups_prefixes=groups)
+        sequences = PagedSequences(model, page_size=16, num_pages=60)
+        sequences.forward({0: prefix})
+        for child in range(1, 6):
+            fork(sequences, 0, child, 10 if child < 4 else 5)
+        runs = {0: tails[0][:1]} | {child: tails[child] for child in range(1, 6)}
+        first = sequences.last_logits(runs).clone()
+        assert (model.num_grouped_tokens() > 0) == groups
+        second = sequences.last_logits({child: [child] for child in range(6)}).clone()
+        logits[groups] = torch.cat((first, second))
+    assert largest_error(logits[True], logits[False]) < RELATIVE_ERROR
+
+
+def test_what_cannot_be_replayed_is_named():
+    spec = load_decoder(make_model(PLAIN)).spec
+    assert why_not_replayed(spec, torch.float32, page_size=16) is None
+    assert why_not_replayed(spec, torch.bfloat16, page_size=64) is None
+    assert why_not_replayed(spec, torch.float16, page_size=16) == "no float16 activations"
+    assert "page_size 8" in str(why_not_replayed(spec, torch.float32, page_size=8))
+    odd = replace(spec, head_dim=72)
+    assert "head_dim 72" in str(why_not_replayed(odd, torch.float32, page_size=16))
+    odd = replace(spec, num_attention_heads=98, num_kv_heads=2)
+    assert "48 query heads" in str(why_not_replayed(odd, torch.float32, page_size=16))
+    odd = replace(spec, intermediate_size=7)
+    assert "odd" in str(why_not_replayed(odd, torch.float32, page_size=16))
+
+
+def test_buffers_grow_with_the_steps_that_come():
+    decoder = load_decoder(make_model(PLAIN))
+    model = replayed(decoder)
+    sequences = PagedSequences(model, page_size=16, num_pages=40)
+    token_ids = prompts(1, 300)[0].tolist()
+    pieces = [token_ids[:3], token_ids[3:200], token_ids[200:]]
+    hidden = torch.cat([sequences.forward({0: piece}) for piece in pieces])
+    expected = PagedSequences(decoder, page_size=16, num_pages=40).forward({0: token_ids})
+    logits = model.compute_logits(hidden)
+    assert largest_error(logits, decoder.compute_logits(expected)) < RELATIVE_ERROR
