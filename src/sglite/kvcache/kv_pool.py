@@ -6,14 +6,13 @@ Shape legend: S slots (pages x page_size), K KV heads, D head dim. See docs/shap
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 
 from sglite.kvcache.groups import KVGroup
+from sglite.kvcache.host_memory import lazy_zeros
 
 BLOCK_TOKENS = 16
 """Tokens whose keys, and values, lie together in the block layout."""
@@ -84,7 +83,7 @@ class KVPool:
             assert page_size % BLOCK_TOKENS == 0, f"pages of {page_size} are not whole blocks"
             tail = (page_size // BLOCK_TOKENS, num_kv_heads, BLOCK_TOKENS * head_dim)
         self.storage = [
-            _lazy_zeros((len(group.layers), 2, pages, *tail), dtype, torch.device(device))
+            _zeros((len(group.layers), 2, pages, *tail), dtype, torch.device(device))
             for group, pages in zip(self.groups, self.num_pages, strict=True)
         ]
         self._layers = self._make_layers()
@@ -131,12 +130,7 @@ class KVPool:
         storage.index_copy_(2, target_ids, storage.index_select(2, source_ids))
 
 
-def _lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Zeros; on a CPU memory that the system hands out only when it is first written.
-
-    ``torch.zeros`` would touch every page of a pool that may be half of the machine's memory.
-    """
-    if device.type != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    num_bytes = math.prod(shape) * dtype.itemsize
-    return torch.from_numpy(np.zeros(num_bytes, dtype=np.uint8)).view(dtype).view(shape)
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    if device.type == "cpu":
+        return lazy_zeros(shape, dtype)
+    return torch.zeros(shape, dtype=dtype, device=device)

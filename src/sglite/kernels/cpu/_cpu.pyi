@@ -45,8 +45,16 @@ class Program:
     def embed(self, table: Array, out: Array, size: int) -> None:
         """Record: rows of a packed table for the step's tokens."""
 
-    def norm(self, x: Array, weight: Array, out: Array, eps: float) -> None:
-        """Record: RMS norm. ``x`` and ``weight`` are float32, ``out`` of either type."""
+    def norm(
+        self, x: Array, weight: Array, out: Array, eps: float, of_samples: bool = False
+    ) -> None:
+        """Record: RMS norm. ``x`` and ``weight`` are float32, ``out`` of either type.
+
+        ``of_samples``: of the rows of ``x`` that a step samples, one after the other.
+        """
+
+    def pick(self, x: Array, ids: Array, size: int) -> None:
+        """Record: int64 place of the largest number of each sample's row; -1: not a finite one."""
 
     def linear(
         self,
@@ -58,8 +66,12 @@ class Program:
         num_inputs: int,
         epilogue: Epilogue = "store",
         activation: Activation = "silu",
+        of_samples: bool = False,
     ) -> None:
-        """Record: a packed matrix times rows. ``gated`` has gate and up in alternating panels."""
+        """Record: a packed matrix times rows, or times as many as the step samples.
+
+        ``gated`` has gate and up in alternating panels.
+        """
 
     def rotate(
         self,
@@ -103,6 +115,7 @@ class Program:
         seq_lens: Array,
         page_tables: Sequence[Array],
         out_slots: Sequence[Array],
+        sample_rows: Array,
     ) -> None:
         """Run one step. ``page_tables`` [runs, pages] and ``out_slots`` [tokens]: per KV group.
 
