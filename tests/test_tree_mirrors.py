@@ -20,6 +20,8 @@ WITHOUT_A_MODULE = {
     "engine/test_engine_parity.py": "the engine's parts together, against transformers",
     "engine/test_engine_sampling.py": "sampled answers whatever scheduler and executor do",
     "engine/test_shared_prefix.py": "scheduler, cache and executor together",
+    "kernels/cpu/test_attention.py": "kernels/cpu/attention.h and attention_plan.cpp",
+    "kernels/cpu/test_linear.py": "kernels/cpu/linear.h, rows.h and pack.cpp",
     "models/test_bad_model_directory.py": "everything that reads a model directory",
     "test_import_contract.py": "the layers of the whole package",
     "test_public_docs.py": "docstrings of the whole package",

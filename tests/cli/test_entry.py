@@ -86,20 +86,17 @@ def test_command_gets_its_arguments_and_gives_its_code(command):
     [
         (["generat"], "sglite: generat is not a command; the nearest one is generate\n"),
         (["qqqq"], "sglite: qqqq is not a command; see sglite --help\n"),
-        (["doctor"], "sglite: doctor: it is not in this version yet\n"),
-        (["doctor", "--json"], "sglite: doctor: it is not in this version yet\n"),
     ],
 )
-def test_unknown_and_later_commands_are_refused(capsys, words, message):
+def test_unknown_commands_are_refused(capsys, words, message):
     assert main(words) == 2
     assert capsys.readouterr().err == message
 
 
-def test_help_lists_commands_and_leaves_out_those_of_later(capsys):
+def test_help_lists_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(f"\n  {name}" in text for name in entry.COMMANDS)
-    assert not any(f"\n  {name}" in text for name in entry.LATER)
     assert "--version" in text
     assert main([]) == 2
 

@@ -85,6 +85,11 @@ def test_draft_lies_in_the_folder_of_the_model(engines, questions, tmp_path, cap
     assert "the draft model agrees on 33.33 % of the tokens" in capsys.readouterr().out
 
 
+def test_perplexity_is_measured_where_it_is_asked_for(engines, questions, capsys):
+    assert main(["eval", questions, "--perplexity"]) == 0
+    assert capsys.readouterr().out.endswith("perplexity of the right answers: 2.7183\n")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -22,7 +22,7 @@ def make_parser() -> CommandParser:
         (["stray"], "^'stray' is not expected here"),
         (["--page-size"], "^--page-size: expected one argument$"),
         (["--dp-size", "2"], "^--dp-size is not supported yet: there is one engine$"),
-        (["--quantization", "awq"], "^--quantization is not supported yet"),
+        (["--kv-cache-dtype", "fp8_e5m2"], "^--kv-cache-dtype is not supported yet"),
         (["--trust-remote-code"], "^--trust-remote-code is not supported: sglite runs no code"),
     ],
 )

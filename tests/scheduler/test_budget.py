@@ -15,93 +15,127 @@ from sglite.scheduler.budget import (
     ChunkBudget,
     NewTokenEstimate,
     StepCostModel,
+    StepWork,
 )
 from tests.scheduler.building import make_sequence
 
-BASE_S, PER_TOKEN_S, PER_1000_KEYS_S = 0.004, 0.0005, 0.0015
+WEIGHTS = [0.004, 0.0002, 0.0015, 0.0005, 0.12]
+"""Seconds: of a step, a decode, a thousand of its keys, a prompt token, a million of its pairs."""
 
 
-def step_time(num_tokens: int, context: int) -> float:
-    return BASE_S + PER_TOKEN_S * num_tokens + PER_1000_KEYS_S * context / 1000
+def step_time(work: StepWork) -> float:
+    parts = (
+        1,
+        work.num_decodes,
+        work.num_decode_keys / 1e3,
+        work.num_prompt_tokens,
+        work.num_prompt_pairs / 1e6,
+    )
+    return sum(weight * part for weight, part in zip(WEIGHTS, parts, strict=True))
+
+
+def work_of(num_decodes: int, keys: int, start: int = 0, length: int = 0) -> StepWork:
+    work = StepWork(num_decodes, keys)
+    work.add_chunk(start, length)
+    return work
 
 
 def learn(model, num_steps: int, *, noise: float = 0.0, slower: float = 1.0) -> None:
     rng = random.Random(0)
     for _ in range(num_steps):
-        num_tokens, context = rng.choice([1, 8, 64, 256]), rng.randrange(20_000)
-        elapsed = slower * step_time(num_tokens, context) * rng.uniform(1 - noise, 1 + noise)
-        model.observe(num_tokens, context, elapsed)
+        work = work_of(rng.randrange(64), rng.randrange(20_000))
+        work.add_chunk(rng.randrange(4_000), rng.choice([16, 64, 256]))
+        model.observe(work, slower * step_time(work) * rng.uniform(1 - noise, 1 + noise))
+
+
+def test_pairs_are_what_each_token_of_a_chunk_sees():
+    work = work_of(3, 70, start=10, length=4)
+    work.add_chunk(0, 2)
+    assert work == StepWork(3, 70, 6, 10 * 4 + 4 * 4 // 2 + 2)
 
 
 def test_cost_model_finds_the_parts_of_a_steps_time():
     model = StepCostModel()
-    learn(model, 100)
-    assert model.weights == pytest.approx([BASE_S, PER_TOKEN_S, PER_1000_KEYS_S], rel=0.01)
+    learn(model, 200)
+    assert model.weights == pytest.approx(WEIGHTS, rel=0.02)
 
 
 def test_cost_model_stands_noise():
     model = StepCostModel()
     learn(model, 400, noise=0.1)
-    assert model.tokens_within(0.1, 8, 10_000) == pytest.approx(
-        (0.1 - step_time(8, 10_000)) / PER_TOKEN_S, rel=0.1
-    )
+    work = work_of(8, 10_000)
+    tokens = model.tokens_within(0.1, work, 1000)
+    work.add_chunk(1000, tokens)
+    assert step_time(work) == pytest.approx(0.1, rel=0.1)
 
 
 def test_cost_model_follows_a_machine_that_becomes_slower():
     model = StepCostModel()
     learn(model, 300)
-    learn(model, 300, slower=3.0)
-    assert model.weights[1] == pytest.approx(3 * PER_TOKEN_S, rel=0.05)
+    learn(model, 400, slower=3.0)
+    assert model.weights[3] == pytest.approx(3 * WEIGHTS[3], rel=0.05)
 
 
 def test_cost_model_stands_equal_steps_for_ever():
-    model = StepCostModel()
+    model, work = StepCostModel(), work_of(8, 1000, 0, 64)
     for _ in range(20_000):
-        model.observe(8, 1000, step_time(8, 1000))
-    learn(model, 300)
-    assert model.weights[1] == pytest.approx(PER_TOKEN_S, rel=0.02)
+        model.observe(work, step_time(work))
+    learn(model, 400)
+    assert model.weights[3] == pytest.approx(WEIGHTS[3], rel=0.02)
 
 
 def test_without_knowledge_a_moderate_chunk_is_tried():
-    assert StepCostModel().tokens_within(0.1, 4, 100) == FIRST_CHUNK
+    assert StepCostModel().tokens_within(0.1, work_of(4, 100), 0) == FIRST_CHUNK
 
 
-def test_chunk_takes_what_decodes_and_their_context_leave():
+@pytest.mark.parametrize("start", [0, 3000])
+def test_chunk_takes_what_decodes_and_its_own_context_leave(start):
     model = StepCostModel()
-    learn(model, 100)
-    for num_decodes, context in [(0, 0), (16, 0), (16, 20_000)]:
-        expected = (0.1 - step_time(num_decodes, context)) / PER_TOKEN_S
-        assert model.tokens_within(0.1, num_decodes, context) == pytest.approx(expected, abs=3)
+    learn(model, 200)
+    for num_decodes, keys in [(0, 0), (16, 0), (16, 20_000)]:
+        tokens = model.tokens_within(0.2, work_of(num_decodes, keys), start)
+        work = work_of(num_decodes, keys, start, tokens)
+        assert step_time(work) == pytest.approx(0.2, rel=0.03)
 
 
 @pytest.mark.parametrize("target_ms", [20.0, 50.0, 200.0])
 def test_chunk_budget_follows_the_target(target_ms):
     budget = ChunkBudget(SchedulerOptions(target_itl_ms=target_ms))
-    learn(budget, 100)
-    tokens = budget.tokens(4, 2000)
-    assert step_time(4 + tokens, 2000) == pytest.approx(target_ms / 1000, rel=0.05)
+    learn(budget, 200)
+    work = work_of(4, 2000)
+    work.add_chunk(500, budget.tokens(work, 500))
+    assert step_time(work) == pytest.approx(target_ms / 1000, rel=0.05)
+
+
+def test_steps_of_decodes_alone_do_not_blur_what_prompts_cost():
+    budget = ChunkBudget(SchedulerOptions(target_itl_ms=100.0))
+    learn(budget, 200)
+    before = budget.tokens(work_of(8, 5000), 0)
+    for count in range(2000):
+        budget.observe(work_of(count % 16, 5000), 0.03)  # bound by memory: no slope at all
+    assert budget.tokens(work_of(8, 5000), 0) == before
 
 
 def test_prompts_move_on_even_when_decodes_take_all_the_time():
     budget = ChunkBudget(SchedulerOptions(target_itl_ms=5.0))
     learn(budget, 100)
-    assert budget.tokens(256, 100_000) == MIN_CHUNK
+    assert budget.tokens(work_of(256, 100_000), 0) == MIN_CHUNK
 
 
 def test_fixed_chunk_does_not_depend_on_time():
     budget = ChunkBudget(SchedulerOptions(chunked_prefill_size=100))
     learn(budget, 10)
-    assert budget.tokens(0, 0) == budget.tokens(200, 50_000) == 100
+    assert budget.tokens(StepWork(), 0) == budget.tokens(work_of(200, 50_000), 9) == 100
     assert budget.cost.num_samples == 0
 
 
 def test_minus_one_means_whole_prompts():
-    assert ChunkBudget(SchedulerOptions(chunked_prefill_size=-1)).tokens(9, 9) == UNLIMITED
+    assert ChunkBudget(SchedulerOptions(chunked_prefill_size=-1)).tokens(StepWork(9, 9), 9) == UNLIMITED
 
 
 def test_step_without_a_time_teaches_nothing():
     budget = ChunkBudget(SchedulerOptions())
-    budget.observe(10, 10, 0.0)
+    budget.observe(work_of(0, 0, 0, 10), 0.0)
     assert budget.cost.num_samples == 0
 
 

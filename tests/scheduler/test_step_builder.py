@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sglite.request import LogprobParams, SamplingParams
+from sglite.scheduler.budget import StepWork
 from sglite.scheduler.plan import StepPlan
 from sglite.scheduler.step_builder import (
     Step,
@@ -119,7 +120,7 @@ def test_decodes_come_first_and_chunks_follow():
     assert plan.run_rows == [0, 1, 2] and plan.run_lengths == [1, 1, 5]
     assert plan.run_continues == [True, True, False] and plan.sample_runs == [0, 1]
     assert step.sequences == [*decoding, prefilling]
-    assert step.context == 4 + 2 + 5
+    assert step.work == StepWork(2, 4 + 2, 5, 5 * 5 // 2)
     assert list_runs(step) == [("r0", 4, 1, True), ("r1", 2, 1, True), ("r2", 0, 5, False)]
 
 

@@ -25,12 +25,9 @@ COMMANDS = {
     "verify": "compare this checkpoint with transformers: logits and greedy tokens",
     "eval": "ask the questions of a file and count the right answers",
     "plan": "say what fits into memory, before loading anything",
+    "doctor": "say what this machine uses, and why",
     "make-model": "write a checkpoint with random weights",
     "bench": "measure",
-}
-
-LATER = {
-    "doctor": "it is not in this version yet",
 }
 
 EXIT_FAILED = 1
@@ -96,8 +93,6 @@ def _version() -> str:
 
 
 def _unknown_command(name: str) -> str:
-    if name in LATER:
-        return f"{name}: {LATER[name]}"
     close = nearest(name, COMMANDS)
     hint = f"the nearest one is {close}" if close else "see sglite --help"
     return f"{name} is not a command; {hint}"

@@ -22,6 +22,7 @@ from sglite.errors import ConfigError
 from sglite.evaluation.agreement import Agreement, measure_agreement
 from sglite.evaluation.answering import Answers, answer_all
 from sglite.evaluation.instances import read_questions
+from sglite.evaluation.perplexity import measure_perplexity
 from sglite.evaluation.report import Report
 
 EMBEDDED = "embedded"
@@ -50,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure how often the draft model in the model's folder draft/ agrees",
     )
+    parser.add_argument(
+        "--perplexity",
+        action="store_true",
+        help="also measure the perplexity of the right answers, of all kinds but guide",
+    )
     add_option_arguments(parser)
 
 
@@ -66,10 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
     with open_llm(config) as llm:
         answers = answer_all(llm, questions)
         vocab_size = llm.spec.vocab_size
+        perplexity = measure_perplexity(llm, questions) if arguments.perplexity else None
     agreement = None
     if draft_directory is not None:
         agreement = ask_draft(config, draft_directory, answers, vocab_size=vocab_size)
-    report = Report(answers, agreement)
+    report = Report(answers, agreement, perplexity)
     for text in report.wrong_answers(num_shown):
         print(text)
     print(report.table())

@@ -55,7 +55,7 @@ def _cgroup_levels(root: Path) -> Iterator[tuple[int, int]]:
 
     Page cache does not count as used: the kernel drops it before it refuses memory.
     """
-    for directory in _cgroup_directories(root):
+    for directory in cgroup_directories(root, "memory"):
         for limit_name, used_name, cache_names in (
             ("memory.max", "memory.current", ("inactive_file", "active_file")),
             (
@@ -72,8 +72,8 @@ def _cgroup_levels(root: Path) -> Iterator[tuple[int, int]]:
             yield limit, max(0, (_number(directory / used_name) or 0) - cache)
 
 
-def _cgroup_directories(root: Path) -> Iterator[Path]:
-    """Where the memory controller may keep this process's files, with all parents.
+def cgroup_directories(root: Path, controller: str) -> Iterator[Path]:
+    """Where a controller (``memory``, ``cpu``) may keep this process's files, with all parents.
 
     Inside a container the path in /proc/self/cgroup may not exist; the mount itself then is ours.
     """
@@ -82,8 +82,8 @@ def _cgroup_directories(root: Path) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2) if line.count(":") >= 2 else ("", "-", "")
         if controllers == "":
             tops = [mount, mount / "unified"]
-        elif "memory" in controllers.split(","):
-            tops = [mount / "memory"]
+        elif controller in controllers.split(","):
+            tops = [mount / controller]
         else:
             continue
         parts = [part for part in path.split("/") if part not in ("", "..")]

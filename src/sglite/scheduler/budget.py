@@ -6,54 +6,94 @@ Both are estimates that correct themselves: a cost model of step times, and the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sglite.config import SchedulerOptions
 from sglite.scheduler.sequence import Sequence
 
 UNLIMITED = 1 << 30
 MIN_CHUNK = 16
-FIRST_CHUNK = 256
+FIRST_CHUNK = 64
 MAX_ESTIMATED_NEW_TOKENS = 4096
 
 
-class StepCostModel:
-    """Step time as ``base + per_token * tokens + per_context * context``, fitted as steps end.
+@dataclass(slots=True)
+class StepWork:
+    """What a step has to compute: decodes and the keys they read; prompt tokens, and the pairs of a
+    prompt token and a key that it sees.
+    """
 
-    Recursive least squares with forgetting (Haykin, Adaptive Filter Theory, ch. 9); ``context``
-    is the number of keys read, in thousands.
+    num_decodes: int = 0
+    num_decode_keys: int = 0
+    num_prompt_tokens: int = 0
+    num_prompt_pairs: int = 0
+
+    def add_chunk(self, start: int, length: int) -> None:
+        """Count a run of ``length`` prompt tokens from position ``start`` on."""
+        self.num_prompt_tokens += length
+        self.num_prompt_pairs += length * (2 * start + length) // 2
+
+
+class StepCostModel:
+    """The time of a step with prompt tokens, as a sum of its parts, fitted as steps end.
+
+    Recursive least squares with forgetting (Haykin, Adaptive Filter Theory, ch. 9) over a constant,
+    decodes, thousands of their keys, prompt tokens and millions of their pairs. Steps of decodes
+    alone are another regime (they wait for the weights, not for arithmetic) and teach nothing here.
     """
 
     FORGETTING = 0.98
 
     def __init__(self) -> None:
-        self.weights = [0.0, 0.0, 0.0]
+        self.weights = [0.0] * 5
         self.num_samples = 0
-        self._covariance = [[1e4 if i == j else 0.0 for j in range(3)] for i in range(3)]
+        self._covariance = _uncertain()
 
-    def observe(self, num_tokens: int, context: int, elapsed_s: float) -> None:
-        """A step of ``num_tokens`` that read ``context`` keys took ``elapsed_s`` seconds."""
-        x = (1.0, float(num_tokens), context / 1000.0)
+    def observe(self, work: StepWork, elapsed_s: float) -> None:
+        """A step with this work took ``elapsed_s`` seconds."""
+        x = (
+            1.0,
+            float(work.num_decodes),
+            work.num_decode_keys / 1e3,
+            float(work.num_prompt_tokens),
+            work.num_prompt_pairs / 1e6,
+        )
         p = self._covariance
-        px = [row[0] * x[0] + row[1] * x[1] + row[2] * x[2] for row in p]
-        gain_scale = self.FORGETTING + sum(a * b for a, b in zip(x, px, strict=True))
-        error = elapsed_s - sum(w * v for w, v in zip(self.weights, x, strict=True))
+        px = [_dot(row, x) for row in p]
+        gain_scale = self.FORGETTING + _dot(x, px)
+        error = elapsed_s - _dot(self.weights, x)
         gain = [value / gain_scale for value in px]
         self.weights = [w + g * error for w, g in zip(self.weights, gain, strict=True)]
         self._covariance = [
-            [(p[i][j] - gain[i] * px[j]) / self.FORGETTING for j in range(3)] for i in range(3)
+            [(cell - g * v) / self.FORGETTING for cell, v in zip(row, px, strict=True)]
+            for row, g in zip(p, gain, strict=True)
         ]
-        if max(self._covariance[i][i] for i in range(3)) > 1e6:
-            self._covariance = [[1e4 if i == j else 0.0 for j in range(3)] for i in range(3)]
+        if max(self._covariance[i][i] for i in range(len(x))) > 1e6:
+            self._covariance = _uncertain()
         self.num_samples += 1
 
-    def tokens_within(self, target_s: float, num_decodes: int, context: int) -> int:
-        """Prompt tokens that fit beside ``num_decodes`` decodes in a step of ``target_s``."""
-        base, per_token, per_context = (max(0.0, weight) for weight in self.weights)
+    def tokens_within(self, target_s: float, work: StepWork, start: int) -> int:
+        """Prompt tokens from position ``start`` on that fit beside ``work`` in ``target_s``."""
+        base, per_decode, per_key, per_token, per_pair = (max(0.0, w) for w in self.weights)
         if self.num_samples < 2 or per_token <= 0.0:
             return FIRST_CHUNK
-        left = target_s - base - per_token * num_decodes - per_context * context / 1000.0
-        return int(left / per_token)
+        left_s = target_s - base - per_decode * work.num_decodes
+        left_s -= per_key * work.num_decode_keys / 1e3
+        if left_s <= 0.0:
+            return 0
+        # Each token sees what is before it: per_token * n + per_pair * (start * n + n * n / 2).
+        linear, square = per_token + per_pair * start / 1e6, per_pair / 2e6
+        return int(2.0 * left_s / (linear + math.sqrt(linear**2 + 4.0 * square * left_s)))
+
+
+def _uncertain() -> list[list[float]]:
+    return [[1e4 if i == j else 0.0 for j in range(5)] for i in range(5)]
+
+
+def _dot(a: Iterable[float], b: Iterable[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 class ChunkBudget:
@@ -64,16 +104,16 @@ class ChunkBudget:
         self._fixed = options.chunked_prefill_size
         self._target_s = options.target_itl_ms / 1000.0
 
-    def tokens(self, num_decodes: int, context: int) -> int:
-        """The budget of a step with ``num_decodes`` decodes that read ``context`` keys."""
+    def tokens(self, work: StepWork, start: int) -> int:
+        """The budget of a step that has ``work`` to do, for a prompt from ``start`` on."""
         if self._fixed is None:
-            return max(MIN_CHUNK, self.cost.tokens_within(self._target_s, num_decodes, context))
+            return max(MIN_CHUNK, self.cost.tokens_within(self._target_s, work, start))
         return self._fixed if self._fixed > 0 else UNLIMITED
 
-    def observe(self, num_tokens: int, context: int, elapsed_s: float) -> None:
+    def observe(self, work: StepWork, elapsed_s: float) -> None:
         """Learn from a step, where the budget depends on it."""
-        if self._fixed is None and elapsed_s > 0.0:
-            self.cost.observe(num_tokens, context, elapsed_s)
+        if self._fixed is None and elapsed_s > 0.0 and work.num_prompt_tokens:
+            self.cost.observe(work, elapsed_s)
 
 
 class NewTokenEstimate:

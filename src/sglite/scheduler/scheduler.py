@@ -138,7 +138,8 @@ class Scheduler:
         budget = 0
         if not self.is_paused:
             prefilling = self._plan_decodes(step, now)
-            budget = self.budget.tokens(len(step.sequences), step.context)
+            start = prefilling[0].num_scheduled if prefilling else 0
+            budget = self.budget.tokens(step.work, start)
             left = self._plan_chunks(step, prefilling, budget)
             self._plan_admissions(step, left, now)
             if len(self.queue) and not (step.sequences or self._open or self.batch.running):
@@ -269,7 +270,7 @@ class Scheduler:
         self._commit_samples(step, result, now)
         self._settle()
         self.estimate.relax()
-        self.budget.observe(sum(plan.run_lengths), step.context, result.elapsed_s)
+        self.budget.observe(step.work, result.elapsed_s)
         if self._events.active:
             tokens = self._outputs.tokens[num_told:]
             self._events.emit(ev.Committed(plan.step_id, tokens, result.elapsed_s))

@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sglite.observability.events import Admitted
+from sglite.scheduler.budget import StepWork
 from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan
 from sglite.scheduler.sequence import Sequence
 
 
 @dataclass(slots=True)
 class Step:
-    """A plan, the sequence of each of its runs, and the number of keys that it reads."""
+    """A plan, the sequence of each of its runs, and how much there is to compute."""
 
     plan: StepPlan
     sequences: list[Sequence] = field(default_factory=list)
-    context: int = 0
+    work: StepWork = field(default_factory=StepWork)
 
 
 def add_decodes(step: Step, sequences: list[Sequence]) -> None:
@@ -37,7 +38,8 @@ def add_decodes(step: Step, sequences: list[Sequence]) -> None:
     plan.run_continues = [True] * count
     plan.sample_runs = list(range(count))
     step.sequences += sequences
-    step.context = sum(plan.run_starts)
+    step.work.num_decodes = count
+    step.work.num_decode_keys = sum(plan.run_starts)
 
 
 def add_chunk(step: Step, sequence: Sequence, budget: int) -> int:
@@ -51,7 +53,7 @@ def add_chunk(step: Step, sequence: Sequence, budget: int) -> int:
     plan.run_continues.append(False)
     plan.token_ids += sequence.token_ids[start:end]
     step.sequences.append(sequence)
-    step.context += end
+    step.work.add_chunk(start, end - start)
     _add_logprob_span(plan, sequence, run, end)
     if end == sequence.num_tokens and end < sequence.max_total:
         plan.sample_runs.append(run)

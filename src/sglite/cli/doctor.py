@@ -1,0 +1,233 @@
+"""Say what this machine uses and why: cores, memory, instruction set, type of weights, devices.
+
+Nothing is loaded or measured. Options count as they would for an engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import textwrap
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sglite.cli.engine import read_config
+from sglite.cli.output import write_json
+from sglite.config_flags import add_option_arguments
+from sglite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sglite.cli.machine import Cores
+    from sglite.config import EngineConfig
+
+COLUMNS = 100
+HOW_TO_COMPILE = (
+    "without it models run on torch alone, several times slower; "
+    "install a C++ compiler and run `pip install` again"
+)
+ABOUT_HUGE_PAGES = {
+    "always": "Linux uses them by itself",
+    "madvise": "torch asks for them with THP_MEM_ALLOC_ENABLE=1",
+    "never": "large weights cost more address lookups; `madvise` allows them",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact. ``value`` is for programs (JSON), ``text`` for people, ``why`` for both."""
+
+    name: str
+    value: Any
+    text: str
+    why: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``sglite doctor``."""
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_option_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; ConfigError where an option is wrong or its device is not there."""
+    findings = diagnose(read_config(arguments))
+    if arguments.json:
+        write_json({each.name: _without(asdict(each), "name", "text") for each in findings})
+    else:
+        print(render(findings))
+    return 0
+
+
+def diagnose(config: EngineConfig) -> list[Finding]:
+    """What an engine with these options would find here."""
+    from sglite.cli.machine import read_cores
+    from sglite.config_resolve import detect_hardware, resolve
+
+    config = resolve(config, detect_hardware())
+    cores = read_cores()
+    return [
+        *_about_software(),
+        about_cores(cores),
+        about_threads(cores),
+        *_about_cpu(),
+        _about_memory(),
+        _about_huge_pages(),
+        _about_extension(),
+        about_kernels(config.cpu_kernels, device=config.device),
+        about_dtype(config.dtype, device=config.device),
+        _about_devices(config.device),
+    ]
+
+
+def render(findings: list[Finding]) -> str:
+    """A row per finding; its reason is beside it, or below it where it does not fit."""
+    name_width = max(len(each.name) for each in findings)
+    text_width = max(len(each.text) for each in findings if len(each.text) <= COLUMNS // 3)
+    return "\n".join(_row(each, name_width, text_width) for each in findings)
+
+
+def _row(finding: Finding, name_width: int, text_width: int) -> str:
+    start = f"{finding.name.replace('_', ' '):<{name_width}}  "
+    indent = " " * (len(start) + text_width + 2)
+    if not finding.why:
+        return start + finding.text
+    reason = textwrap.fill(finding.why, COLUMNS, initial_indent=indent, subsequent_indent=indent)
+    if len(finding.text) > text_width:
+        return f"{start}{finding.text}\n{reason}"
+    return f"{start}{finding.text:<{text_width}}  {reason.lstrip()}"
+
+
+def _about_software() -> list[Finding]:
+    import torch
+
+    import sglite
+
+    system = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    return [
+        Finding("sglite", sglite.__version__, sglite.__version__),
+        Finding("python", platform.python_version(), platform.python_version(), system),
+        Finding("torch", torch.__version__, torch.__version__),
+    ]
+
+
+def about_cores(cores: Cores) -> Finding:
+    """How many cores can be busy, and what limits them."""
+    text = f"{cores.effective:g} of {cores.total}"
+    if cores.quota is not None and cores.quota < cores.usable:
+        why = f"the cgroup's limit is the time of {cores.quota:g}"
+    elif cores.usable < cores.total:
+        why = "this process may not run on the others"
+    else:
+        why = "no limit"
+    return Finding("cores", asdict(cores) | {"effective": cores.effective}, text, why)
+
+
+def about_threads(cores: Cores) -> Finding:
+    """How many threads compute and whose they are; advice where they are too many."""
+    import torch
+
+    from sglite.kernels import cpu
+
+    threads = torch.get_num_threads()
+    extension = cpu.extension()
+    source = "torch" if extension is None else extension.thread_source()
+    why = f"from {source}"
+    fitting = max(1, int(cores.effective))
+    if threads > fitting:
+        why += f"; more than the cores: OMP_NUM_THREADS={fitting} is likely faster"
+    return Finding("threads", {"count": threads, "source": source}, str(threads), why)
+
+
+def _about_cpu() -> list[Finding]:
+    from sglite.cli.machine import cpu_flags, cpu_name
+
+    name, flags = cpu_name(), cpu_flags()
+    present = [flag for flag, is_there in flags.items() if is_there]
+    absent = [flag for flag, is_there in flags.items() if not is_there]
+    why = f"without {', '.join(absent)}" if absent else ""
+    text = ", ".join(present) or ("none that matter" if flags else "not listed by the system")
+    return [Finding("cpu", name, name), Finding("cpu_flags", flags, text, why)]
+
+
+def _about_memory() -> Finding:
+    from sglite.memory import read_memory_facts
+    from sglite.memory.units import amount
+
+    facts = read_memory_facts()
+    text = f"{amount(facts.available_bytes)} of {amount(facts.total_bytes)}"
+    return Finding("memory", asdict(facts), text, f"free now, bound by the {facts.bound_by}")
+
+
+def _about_huge_pages() -> Finding:
+    from sglite.cli.machine import huge_pages
+
+    setting = huge_pages()
+    why = ABOUT_HUGE_PAGES.get(setting or "", "")
+    return Finding("huge_pages", setting, setting or "not listed by the system", why)
+
+
+def _about_extension() -> Finding:
+    from sglite.kernels import cpu
+
+    extension = cpu.extension()
+    if extension is None:
+        return Finding("extension", None, "missing", f"{cpu.why_missing()}; {HOW_TO_COMPILE}")
+    return Finding("extension", extension.__file__, str(extension.__file__))
+
+
+def about_kernels(option: str, *, device: str) -> Finding:
+    """The instruction set that an engine with this ``cpu_kernels`` would compute with."""
+    from sglite.kernels import cpu
+
+    runnable = cpu.instruction_sets()
+    try:
+        chosen = cpu.choose(option) if device == "cpu" else None
+        why = _why_kernels(option, device, runnable)
+    except ConfigError as error:
+        chosen, why = None, str(error)
+    value = {"option": option, "chosen": chosen, "runnable": runnable}
+    return Finding("cpu_kernels", value, chosen or "none", why)
+
+
+def _why_kernels(option: str, device: str, runnable: list[str]) -> str:
+    if device != "cpu":
+        return f"device is {device}"
+    if option != "auto":
+        others = [name for name in runnable if name != option]
+        also = "also " if len(others) < len(runnable) else ""
+        return f"cpu_kernels is {option}; this machine {also}runs {', '.join(others) or 'no other'}"
+    if not runnable:
+        return "there is no extension"
+    slower = f", before {', '.join(runnable[1:])}" if runnable[1:] else ""
+    return f"the fastest that was compiled and runs here{slower}"
+
+
+def about_dtype(option: str, *, device: str) -> Finding:
+    """The type that the weights of a bfloat16 checkpoint, the usual one, would get."""
+    from sglite.models.weight_dtype import cpu_has_bfloat16, resolve_dtype
+
+    name = str(resolve_dtype(option, "bfloat16", device=device)).removeprefix("torch.")
+    if option != "auto":
+        why = f"dtype is {option}"
+    elif device == "cpu" and not cpu_has_bfloat16():
+        why = "this CPU does not multiply bfloat16, the type of most checkpoints"
+    else:
+        why = f"the type of most checkpoints; this {device} multiplies it"
+    return Finding("dtype", name, name, why)
+
+
+def _about_devices(chosen: str) -> Finding:
+    import torch
+
+    found = ["cpu"]
+    found += ["mps"] if torch.backends.mps.is_available() else []
+    cuda = [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
+    why = f"{chosen} is used"
+    if cuda:
+        why += f"; CUDA is not supported yet ({', '.join(cuda)})"
+    devices = [*found, *(f"cuda:{index}" for index in range(len(cuda)))]
+    return Finding("devices", devices, ", ".join(devices), why)
+
+
+def _without(mapping: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name not in names}

@@ -1,0 +1,155 @@
+import json
+import types
+
+import pytest
+import torch
+
+from sglite.cli import doctor, main
+from sglite.cli.machine import Cores
+from sglite.kernels import cpu
+from sglite.memory import MemoryFacts
+
+NAMES = (
+    "sglite python torch cores threads cpu cpu_flags memory huge_pages extension cpu_kernels dtype "
+    "devices"
+).split()
+
+
+@pytest.fixture
+def extension(monkeypatch):
+    """Puts an extension with these instruction sets into the machine, or none and a reason."""
+
+    def install(*names, why_missing=None):
+        module = types.ModuleType("_cpu")
+        module.__file__ = "/here/_cpu.so"
+        module.instruction_sets = lambda: list(names)
+        module.thread_source = lambda: "own threads"
+        loaded = cpu.Loaded(None if why_missing else module, why_missing)
+        monkeypatch.setattr(cpu, "load", lambda name: loaded)
+
+    return install
+
+
+def findings(capsys, *words):
+    assert main(["doctor", "--json", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_finding_has_a_value_and_a_reason(capsys):
+    found = findings(capsys)
+    assert list(found) == NAMES
+    assert all(set(each) == {"value", "why"} for each in found.values())
+    assert found["torch"]["value"] == torch.__version__
+    assert found["threads"]["value"]["count"] == torch.get_num_threads()
+
+
+def test_table_has_a_row_per_finding_and_keeps_to_its_width(capsys):
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if not line.startswith(" ")]
+    assert [row.split("  ")[0].replace(" ", "_") for row in rows] == NAMES
+    assert not any(line != line.rstrip() for line in lines)
+
+
+def test_extension_is_told_with_its_file_and_its_threads(extension, capsys):
+    extension("avx2", "portable")
+    found = findings(capsys)
+    assert found["extension"]["value"] == "/here/_cpu.so"
+    assert found["threads"]["value"]["source"] == "own threads"
+    assert found["cpu_kernels"] == {
+        "value": {"option": "auto", "chosen": "avx2", "runnable": ["avx2", "portable"]},
+        "why": "the fastest that was compiled and runs here, before portable",
+    }
+
+
+def test_missing_extension_is_told_with_what_is_lost_and_how_to_get_it(extension, capsys):
+    extension(why_missing="it is broken")
+    found = findings(capsys)
+    assert found["extension"]["value"] is None
+    assert found["extension"]["why"].startswith("it is broken; without it")
+    assert "install a C++ compiler and run `pip install` again" in found["extension"]["why"]
+    assert found["cpu_kernels"]["value"]["chosen"] is None
+    assert found["cpu_kernels"]["why"] == "there is no extension"
+
+
+@pytest.mark.parametrize(
+    ("option", "chosen", "why"),
+    [
+        ("portable", "portable", "cpu_kernels is portable; this machine also runs avx2"),
+        ("torch", None, "cpu_kernels is torch; this machine runs avx2, portable"),
+        (
+            "neon",
+            None,
+            "cpu_kernels: 'neon' (this machine cannot run it); give auto, avx2, portable or torch",
+        ),
+    ],
+)
+def test_option_decides_and_is_named(extension, monkeypatch, capsys, option, chosen, why):
+    extension("avx2", "portable")
+    monkeypatch.setenv("SGLITE_CPU_KERNELS", option)
+    kernels = findings(capsys)["cpu_kernels"]
+    assert (kernels["value"]["chosen"], kernels["why"]) == (chosen, why)
+
+
+def test_another_device_needs_no_kernels(extension):
+    extension("avx2")
+    finding = doctor.about_kernels("auto", device="mps")
+    assert (finding.text, finding.why) == ("none", "device is mps")
+
+
+@pytest.mark.parametrize(("has_bfloat16", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_dtype_follows_from_the_cpu(monkeypatch, has_bfloat16, dtype):
+    monkeypatch.setattr("sglite.models.weight_dtype.cpu_has_bfloat16", lambda: has_bfloat16)
+    finding = doctor.about_dtype("auto", device="cpu")
+    assert finding.value == dtype
+    assert ("does not multiply bfloat16" in finding.why) is not has_bfloat16
+
+
+def test_dtype_follows_from_the_option(capsys):
+    assert findings(capsys, "--dtype", "fp16")["dtype"] == {
+        "value": "float16",
+        "why": "dtype is float16",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cores", "text", "why"),
+    [
+        (Cores(8, 8, None), "8 of 8", "no limit"),
+        (Cores(8, 8, 1.5), "1.5 of 8", "the cgroup's limit is the time of 1.5"),
+        (Cores(8, 2, 4.0), "2 of 8", "this process may not run on the others"),
+    ],
+)
+def test_limits_of_the_cores_are_named(monkeypatch, cores, text, why):
+    finding = doctor.about_cores(cores)
+    assert (finding.text, finding.why) == (text, why)
+
+
+def test_more_threads_than_cores_are_advised_against(extension, monkeypatch):
+    extension("avx2")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert doctor.about_threads(Cores(8, 8, None)).why == "from own threads"
+    assert "OMP_NUM_THREADS=1 is" in doctor.about_threads(Cores(8, 8, 1.5)).why
+
+
+def test_memory_is_that_of_the_memory_plan(monkeypatch, capsys):
+    facts = MemoryFacts(8 << 30, 3 << 30, "cgroup")
+    monkeypatch.setattr("sglite.memory.read_memory_facts", lambda: facts)
+    memory = findings(capsys)["memory"]
+    assert memory["value"]["available_bytes"] == 3 << 30
+    assert memory["why"] == "free now, bound by the cgroup"
+
+
+def test_cuda_is_listed_as_not_supported_yet(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Some GPU")
+    assert findings(capsys)["devices"] == {
+        "value": ["cpu", "cuda:0"],
+        "why": "cpu is used; CUDA is not supported yet (Some GPU)",
+    }
+
+
+@pytest.mark.parametrize("words", [["--cpu-kernels", "sse2"], ["--nothing"], ["extra"]])
+def test_bad_arguments_end_with_2(capsys, words):
+    assert main(["doctor", *words]) == 2
+    assert words[0] in capsys.readouterr().err
