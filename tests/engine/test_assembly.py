@@ -8,6 +8,7 @@ import pytest
 
 from sglite.config import EngineConfig
 from sglite.engine.assembly import EngineParts, assemble_engine
+from sglite.engine.replay_executor import ReplayExecutor
 from sglite.engine.threaded_executor import ThreadedExecutor
 from sglite.engine.torch_executor import TorchExecutor
 from sglite.errors import ConfigError
@@ -16,6 +17,7 @@ from sglite.models.loader import read_model_info
 from sglite.observability.events import EventStream
 from sglite.request import Request, SamplingParams
 from tests.cli.real_model import SIZES
+from tests.kernels.cpu.kernels import extension
 
 TINY = {**SIZES, "max_position_embeddings": 64}
 
@@ -72,14 +74,33 @@ def test_a_context_beyond_the_model_is_refused_before_weights_are_read(
         assemble(model_dir, context_length=65)
 
 
-@pytest.mark.parametrize(
-    ("max_in_flight", "kind"), [(1, TorchExecutor), (2, ThreadedExecutor), (3, ThreadedExecutor)]
-)
-def test_overlap_needs_a_thread(model_dir: Path, max_in_flight: int, kind: type) -> None:
+@pytest.mark.parametrize("max_in_flight", [1, 2, 3])
+def test_overlap_needs_a_thread(model_dir: Path, max_in_flight: int) -> None:
     parts = assemble(model_dir, max_in_flight=max_in_flight)
-    assert isinstance(parts.engine.executor, kind)
+    assert isinstance(parts.engine.executor, ThreadedExecutor) == (max_in_flight > 1)
     assert parts.engine.max_in_flight == max_in_flight
     parts.engine.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"cpu_kernels": "torch"}, TorchExecutor),
+        ({"cpu_kernels": "portable"}, ReplayExecutor),
+        ({"cpu_kernels": "auto"}, ReplayExecutor),
+        ({"cpu_kernels": "auto", "page_size": 8}, TorchExecutor),
+        ({"cpu_kernels": "auto", "dtype": "float16"}, TorchExecutor),
+    ],
+)
+def test_the_compiled_kernels_run_what_they_can(
+    model_dir: Path, caplog: pytest.LogCaptureFixture, options: dict[str, Any], kind: type
+) -> None:
+    extension()
+    parts = assemble(model_dir, **options)
+    assert type(parts.engine.executor) is kind
+    assert generate(parts, "r", [1, 2, 3]) == 0
+    could_not = options["cpu_kernels"] == "auto" and kind is TorchExecutor
+    assert any("cpu_kernels" in getattr(r, "fields", {}) for r in caplog.records) == could_not
 
 
 def test_every_kv_group_gets_a_pool(tmp_path: Path) -> None:

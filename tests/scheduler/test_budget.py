@@ -66,7 +66,8 @@ def test_cost_model_stands_noise():
     work = work_of(8, 10_000)
     tokens = model.tokens_within(0.1, work, 1000)
     work.add_chunk(1000, tokens)
-    assert step_time(work) == pytest.approx(0.1, rel=0.1)
+    # Times spread by 5 % on average, so the steps aim at 0.1 / 1.1.
+    assert step_time(work) == pytest.approx(0.1 / 1.1, rel=0.05)
 
 
 def test_cost_model_follows_a_machine_that_becomes_slower():

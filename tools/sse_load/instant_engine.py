@@ -22,7 +22,7 @@ STEP_MS = "INSTANT_STEP_MS"
 class InstantExecutor:
     """An ``Executor`` that repeats the last token of each prompt.
 
-    It takes the arguments of ``TorchExecutor`` and needs none of them. Log-probabilities are not
+    It takes the arguments of ``make_executor`` and needs none of them. Log-probabilities are not
     there: calls that ask for them fail. ``step_s`` is the least time from one step to the next.
     """
 
@@ -64,8 +64,8 @@ class InstantExecutor:
 
 def main() -> None:
     """Run the engine's process with this executor."""
-    # build_engine looks the class up by this name; nothing in the product chooses an executor.
-    assembly.TorchExecutor = InstantExecutor  # type: ignore[assignment,attr-defined]
+    # build_engine looks the function up by this name; nothing in the product chooses an executor.
+    assembly.make_executor = InstantExecutor  # type: ignore[assignment]
     engine_process.main()
 
 

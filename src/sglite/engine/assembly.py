@@ -78,7 +78,8 @@ def assemble_engine(
     return EngineParts(engine, config, model, memory)
 
 
-def _make_executor(config: EngineConfig, model: LoadedModel, pool: KVPool) -> Executor:
+def make_executor(config: EngineConfig, model: LoadedModel, pool: KVPool) -> Executor:
+    """What carries out the plans of an engine with this model."""
     max_rows, check = config.max_running_requests, config.check
     max_tokens = config.context_length or model.spec.context_length
     sizes = {"max_rows": max_rows, "max_tokens": max_tokens}
@@ -136,7 +137,7 @@ def build_engine(
         device=config.device,
         layout=model.model.kv_layout,
     )
-    executor = _make_executor(config, model, pool)
+    executor = make_executor(config, model, pool)
     if config.max_in_flight > 1:
         executor = ThreadedExecutor(executor)
     cache = CacheManager(groups, [num_pages] * len(groups), config, events)

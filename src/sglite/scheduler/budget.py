@@ -14,8 +14,8 @@ from sglite.config import SchedulerOptions
 from sglite.scheduler.sequence import Sequence
 
 UNLIMITED = 1 << 30
-MIN_CHUNK = 16
-FIRST_CHUNK = 64
+MIN_CHUNK = 8
+FIRST_CHUNK = 32
 MAX_ESTIMATED_NEW_TOKENS = 4096
 
 
@@ -42,13 +42,16 @@ class StepCostModel:
     Recursive least squares with forgetting (Haykin, Adaptive Filter Theory, ch. 9) over a constant,
     decodes, thousands of their keys, prompt tokens and millions of their pairs. Steps of decodes
     alone are another regime (they wait for the weights, not for arithmetic) and teach nothing here.
+    ``spread`` is the mean distance of a step's time from what was foreseen, as a share of it.
     """
 
     FORGETTING = 0.98
+    LARGEST_SPREAD = 0.25
 
     def __init__(self) -> None:
         self.weights = [0.0] * 5
         self.num_samples = 0
+        self.spread = 0.0
         self._covariance = _uncertain()
 
     def observe(self, work: StepWork, elapsed_s: float) -> None:
@@ -64,6 +67,9 @@ class StepCostModel:
         px = [_dot(row, x) for row in p]
         gain_scale = self.FORGETTING + _dot(x, px)
         error = elapsed_s - _dot(self.weights, x)
+        if self.num_samples >= len(x):
+            distance = min(abs(error) / elapsed_s, self.LARGEST_SPREAD)
+            self.spread += 0.05 * (distance - self.spread)
         gain = [value / gain_scale for value in px]
         self.weights = [w + g * error for w, g in zip(self.weights, gain, strict=True)]
         self._covariance = [
@@ -75,11 +81,14 @@ class StepCostModel:
         self.num_samples += 1
 
     def tokens_within(self, target_s: float, work: StepWork, start: int) -> int:
-        """Prompt tokens from position ``start`` on that fit beside ``work`` in ``target_s``."""
+        """Prompt tokens from position ``start`` on that fit beside ``work`` in ``target_s``.
+
+        Most steps should keep to the target, not half of them: two spreads are left for the rest.
+        """
         base, per_decode, per_key, per_token, per_pair = (max(0.0, w) for w in self.weights)
         if self.num_samples < 2 or per_token <= 0.0:
             return FIRST_CHUNK
-        left_s = target_s - base - per_decode * work.num_decodes
+        left_s = target_s / (1.0 + 2.0 * self.spread) - base - per_decode * work.num_decodes
         left_s -= per_key * work.num_decode_keys / 1e3
         if left_s <= 0.0:
             return 0

@@ -7,7 +7,6 @@ import inspect
 import pytest
 
 from sglite.engine import assembly
-from sglite.engine.torch_executor import TorchExecutor
 from tests.scheduler.harness import SchedulerDriver
 from tools.sse_load import instant_engine
 from tools.sse_load.instant_engine import InstantExecutor
@@ -46,9 +45,9 @@ def test_prompt_logprobs_have_an_empty_piece_for_each_span():
 
 
 def test_the_engine_is_built_with_it(monkeypatch):
-    monkeypatch.setattr(assembly, "TorchExecutor", TorchExecutor)  # undone after the test
+    monkeypatch.setattr(assembly, "make_executor", assembly.make_executor)  # undone after the test
     monkeypatch.setattr(instant_engine.engine_process, "main", lambda: None)
     instant_engine.main()
-    assert assembly.TorchExecutor is InstantExecutor
+    assert assembly.make_executor is InstantExecutor
     methods = {name for name, _ in inspect.getmembers(InstantExecutor, inspect.isfunction)}
     assert {"launch", "sample", "collect", "close"} <= methods
