@@ -48,7 +48,7 @@ def test_equivalents_reach_their_option():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("quantization", None),
+        ("grammar_backend", None),
         ("dp_size", 1),
         ("dp_size", "1"),
         ("trust_remote_code", None),
@@ -70,6 +70,8 @@ def test_what_asks_for_nothing_passes(name, value):
         ({"device": "cuda:1"}, "CUDA is not supported yet"),
         ({"device": "tpu"}, "'tpu' is not allowed; give one of auto"),
         ({"tp_size": 0}, "0 is not allowed"),
+        ({"quantization": "awq"}, "^quantization: awq is not supported yet; give int8 or int4$"),
+        ({"quantization": "int3"}, "'int3' is not allowed; give one of int8, int4"),
     ],
 )
 def test_what_sglang_can_and_sglite_cannot_yet_is_told_as_that(options, message):
@@ -81,7 +83,7 @@ def test_what_sglang_can_and_sglite_cannot_yet_is_told_as_that(options, message)
     ("name", "value", "message"),
     [
         ("dp_size", 2, "--x is not supported yet: there is one engine"),
-        ("quantization", "awq", "--x is not supported yet"),
+        ("kv_cache_dtype", "fp8_e5m2", "--x is not supported yet"),
         ("trust_remote_code", True, "--x is not supported: sglite runs no code"),
         ("model_mode", "flashinfer", "--x: 'flashinfer' is not supported; give one of no-cache"),
         ("model_mode", ["no-cache"], "is not supported; give one of"),

@@ -28,6 +28,12 @@ def _why_no_device(value: object) -> str | None:
     return None
 
 
+def _why_no_quantization(value: object) -> str | None:
+    if value in ("awq", "gptq", "fp8", "gguf", "bitsandbytes", "w8a8_fp8", "compressed-tensors"):
+        return f"{value} is not supported yet; give int8 or int4"
+    return None
+
+
 def _why_one_device(value: object) -> str | None:
     if isinstance(value, int) and value > 1:
         return "more than one device is not supported yet"
@@ -76,11 +82,27 @@ class ModelOptions(OptionGroup):
     )
     """Type of weights and activations; `auto` takes the checkpoint's, float32 on CPUs without
     BF16."""
+    quantization: Literal["int8", "int4"] | None = option(
+        None, spellings={"w8a8_int8": "int8"}, why_not=_why_no_quantization
+    )
+    """Bits of the weights, made while they are loaded; on the CPU, by the compiled kernels.
+    `int8`: a scale per output. `int4`: one per group of inputs; embedding and head have 8 bits.
+    Activations become 8 bits, token by token."""
+    quantization_group_size: Literal[32, 64, 128] = option(32)
+    """Inputs that share a scale with `--quantization int4`; more are smaller and less exact."""
     device: Literal["auto", "cpu", "mps"] = option("auto", why_not=_why_no_device)
     """Where the model runs."""
-    cpu_kernels: Literal["auto", "torch", "avx512_bf16", "avx512", "avx2", "neon", "portable"] = (
-        option("auto")
-    )
+    cpu_kernels: Literal[
+        "auto",
+        "torch",
+        "avx512_bf16",
+        "avx512_vnni",
+        "avx512",
+        "avx2_vnni",
+        "avx2",
+        "neon",
+        "portable",
+    ] = option("auto")
     """Which instruction set the compiled CPU kernels use; `torch` is the reference without them;
     `auto` the fastest that this machine has."""
     context_length: int | None = option(

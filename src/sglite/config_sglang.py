@@ -46,7 +46,6 @@ NOT_YET: dict[str, str] = {
     ),
     **dict.fromkeys(("lora_paths", "max_loras_per_batch"), "adapters are not loaded"),
     "dp_size": "there is one engine",
-    "quantization": "weights are fp32, bf16 or fp16",
     "kv_cache_dtype": "KV has the type of the model (dtype)",
     "attention_backend": "the backend follows from the device",
     "sampling_backend": "there is one sampler",
@@ -89,8 +88,8 @@ def is_harmless(name: str, value: Any) -> bool:
 def translate(name: str, value: Any, *, label: str) -> dict[str, Any]:
     """The options that stand for an SGLang option; ConfigError where there are none.
 
-    A value that asks for nothing, such as ``quantization=None``, stands for no options. ``label``
-    is what the message calls it: keyword, flag or file key.
+    A value that asks for nothing, such as ``grammar_backend=None``, stands for no options.
+    ``label`` is what the message calls it: keyword, flag or file key.
     """
     choices = EQUIVALENTS.get(name, {})
     if isinstance(value, str) and {True, False} & choices.keys():

@@ -25,11 +25,13 @@ class CharacterTokenizer:
 
 @dataclass
 class ScriptedLLM:
-    """``script`` maps prompts to answers. ``best`` gives the token it likes most after some."""
+    """``script`` maps prompts to answers. ``best`` gives the token it likes most after some,
+    ``logprob`` the score of what stands in a place."""
 
     script: dict[str, str] = field(default_factory=dict)
     config: EngineConfig = field(default_factory=EngineConfig)
     best: Callable[[Sequence[int]], int] = lambda token_ids: ord("a")
+    logprob: Callable[[int], float] = lambda place: -1.0
     finish_reason: FinishReason = FinishReason.STOP
     context_length: int = 1000
     vocab_size: int = 0x110000
@@ -48,11 +50,8 @@ class ScriptedLLM:
 
     def generate(self, prompts: list[list[int]], sampling: Any, **options: Any) -> Any:
         if "logprob_start_len" in options:
-            assert options == {
-                "return_logprob": True,
-                "logprob_start_len": 0,
-                "top_logprobs_num": 1,
-            }
+            assert options.pop("top_logprobs_num", 1) == 1
+            assert options == {"return_logprob": True, "logprob_start_len": 0}
             return [self._read(prompt) for prompt in prompts]
         self.sampling = sampling
         texts = [self.script["".join(map(chr, prompt))] for prompt in prompts]
@@ -65,7 +64,7 @@ class ScriptedLLM:
         entries = [TokenLogprobs(token_ids[0], None)]
         for place in range(1, len(token_ids)):
             top = ((self.best(token_ids[:place]), -0.1),)
-            entries.append(TokenLogprobs(token_ids[place], -1.0, top))
+            entries.append(TokenLogprobs(token_ids[place], self.logprob(place), top))
         return FakeGeneration("", [], token_ids, prompt_logprobs=entries)
 
 

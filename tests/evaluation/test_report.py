@@ -24,6 +24,13 @@ def test_draft_gets_a_column():
     assert cells == [["80.0", "%"], ["40.0", "%"], ["53.3", "%"]]
 
 
+def test_perplexity_is_a_line_where_it_was_measured():
+    report = Report(answers(*ROWS), perplexity=1.23456)
+    assert report.table().splitlines()[-1] == "perplexity of the right answers: 1.2346"
+    assert report.figures()["perplexity"] == 1.23456
+    assert "perplexity" not in Report(answers(*ROWS)).table()
+
+
 def test_what_fell_short_is_named():
     assert Report(answers(("sums", "1", True)), Agreement({}, 60.0)).shortfalls() == []
     assert Report(answers(*ROWS), Agreement({}, 53.25)).shortfalls() == [

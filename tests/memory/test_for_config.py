@@ -39,6 +39,18 @@ def test_pool_is_as_large_as_asked(info: ModelInfo) -> None:
     assert (plan.num_pages, plan.num_tokens) == (20, 640)
 
 
+def test_quantised_weights_leave_more(info: ModelInfo) -> None:
+    sizes = [
+        plan_for_config(resolved(**options), info).weights_bytes
+        for options in (
+            {},
+            {"quantization": "int8"},
+            {"quantization": "int4", "quantization_group_size": 64},
+        )
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
 def test_larger_chunks_plan_for_more_activations(info: ModelInfo) -> None:
     small = plan_for_config(resolved(chunked_prefill_size=16), info)
     unlimited = plan_for_config(resolved(chunked_prefill_size=-1), info)

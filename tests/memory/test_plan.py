@@ -8,6 +8,7 @@ from sglite.make_model.presets import preset_config
 from sglite.memory.facts import MemoryFacts
 from sglite.memory.plan import activation_bytes, kv_bytes_per_token, plan_memory
 from sglite.models.hf_config import HFConfig
+from sglite.models.quantization import Quantization
 from sglite.models.registry import spec_from_hf
 
 GIB = 1 << 30
@@ -25,6 +26,18 @@ def test_the_figures_of_a_known_model():
     assert planned.weights_bytes == 2 * 596_049_920
     assert planned.kv_bytes_per_token == KV_BYTES_PER_TOKEN == 114_688
     assert planned.kv_bytes_per_page == 16 * KV_BYTES_PER_TOKEN
+
+
+def test_quantised_weights_count_at_their_bits():
+    vocab, norms = 151_936 * 1024, 28 * (2 * 1024 + 2 * 128) + 1024
+    layers = 596_049_920 - vocab - norms
+    # A scale of float32 per output or of bfloat16 per group; the rest is padding to whole lines.
+    eight, four = (plan(quantization=Quantization.of(name, 32)) for name in ("int8", "int4"))
+    assert vocab + layers < eight.weights_bytes < 1.005 * (vocab + layers) + 4 * norms
+    assert 1.0 <= (four.weights_bytes - vocab - 4 * norms) / (layers * 4.5 / 8) < 1.005
+    assert (eight.weights_dtype, four.weights_dtype) == ("int8", "int4")
+    assert plan().weights_dtype == "bfloat16"
+    assert four.kv_bytes_per_token == plan().kv_bytes_per_token
 
 
 def test_the_pool_is_the_fraction_of_what_is_left():

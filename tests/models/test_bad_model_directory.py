@@ -34,7 +34,7 @@ def directory(good_directory, tmp_path):
 
 def assert_refused(directory, cause, *, names="", allocates=False, monkeypatch=None):
     if not allocates and monkeypatch is not None:
-        monkeypatch.setattr(loader, "_allocate", lambda *a, **k: pytest.fail("allocated"))
+        monkeypatch.setattr(loader, "Decoder", lambda *a, **k: pytest.fail("allocated"))
     with pytest.raises(ModelLoadError) as caught:
         load_model(directory, dtype="float32")
     message = str(caught.value)

@@ -12,6 +12,7 @@ from sglite.errors import ConfigError, ModelLoadError
 from sglite.make_model import make_model
 from sglite.models.layers.parallel import TensorParallel
 from sglite.models.loader import load_model, read_model_info
+from sglite.models.quantization import Quantization
 
 SIZES = {
     "hidden_size": 64,
@@ -176,7 +177,7 @@ def test_derived_buffers_and_a_tied_head_are_ignored_silently(tmp_path, caplog):
 def test_a_wrong_shape_is_found_before_anything_is_allocated(tmp_path, monkeypatch):
     make(tmp_path)
     edit_weights(tmp_path, lambda tensors: tensors.update({"model.norm.weight": torch.ones(65)}))
-    monkeypatch.setattr("sglite.models.loader._allocate", lambda *a, **k: pytest.fail("allocated"))
+    monkeypatch.setattr("sglite.models.loader.Decoder", lambda *a, **k: pytest.fail("allocated"))
     with pytest.raises(ModelLoadError, match=r"'model\.norm\.weight' has shape \[65\].*\[64\]"):
         load_model(tmp_path)
 
@@ -238,6 +239,11 @@ def test_a_model_larger_than_memory_is_one_error(tmp_path, monkeypatch):
 def test_an_unknown_option_value_is_a_config_error(tmp_path):
     with pytest.raises(ConfigError, match="load_format is 'npcache'"):
         load_model(tmp_path, load_format="npcache")
+
+
+def test_integer_weights_without_the_compiled_kernels_are_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"^quantization needs the compiled CPU kernels: "):
+        load_model(tmp_path / "unread", quantization=Quantization.of("int8", 32))
 
 
 def test_info_is_read_without_weights(tmp_path):

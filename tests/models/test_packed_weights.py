@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sglite.kernels.cpu import instruction_sets
 from sglite.models.layers.parallel import TensorParallel
-from sglite.models.packed_weights import PANEL, Matrix, PackedWeights
+from sglite.models.packed_weights import PANEL, Matrix, PackedWeights, quantized_bytes
+from sglite.models.quantization import Quantization
 from sglite.models.registry import spec_from_hf
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import weight_map
@@ -91,3 +93,22 @@ def test_a_part_that_is_no_whole_panels_is_our_mistake():
     assert matrix.panels_from(32) == (2, 1)
     with pytest.raises(AssertionError, match="whole panels"):
         matrix.panels_from(24)
+
+
+@pytest.mark.parametrize("option", ["int8", "int4"])
+def test_quantised_weights_have_the_size_that_was_planned(option):
+    for spec in (BIASED, QWEN3):
+        quantization = Quantization.of(option, 32)
+        assert quantization is not None
+        weights = PackedWeights(
+            spec,
+            dtype=torch.float32,
+            extension=_cpu,
+            num_threads=2,
+            quantization=quantization,
+            instruction_set=instruction_sets()[0],
+        )
+        for target in weight_map(spec, TensorParallel()).values():
+            weights.write(target, torch.zeros(target.shape, dtype=torch.float16))
+        planned = quantized_bytes(spec, quantization)
+        assert planned <= weights.num_bytes <= 1.1 * planned  # biases are padded to panels

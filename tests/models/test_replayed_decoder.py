@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from sglite.kernels.cpu import instruction_sets
+from sglite.kernels.quantized_linear import QuantizedFormat
+from sglite.kernels.quantized_linear.reference import quantize_int4, quantize_int8
 from sglite.models.decoder import Decoder
+from sglite.models.quantization import Quantization
 from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
 from tests.covering import covering_array
 from tests.kernels.cpu.kernels import extension
@@ -156,3 +159,37 @@ def test_buffers_grow_with_the_steps_that_come():
     expected = PagedSequences(decoder, page_size=16, num_pages=40).forward({0: token_ids})
     logits = model.compute_logits(hidden)
     assert largest_error(logits, decoder.compute_logits(expected)) < RELATIVE_ERROR
+
+
+def rounded_to(weight: torch.Tensor, layout: QuantizedFormat) -> torch.Tensor:
+    """The numbers that quantised weights stand for."""
+    if layout.bits == 8:
+        codes, scales = quantize_int8(weight)
+        return (codes.float() - 128) * scales
+    codes, scales = quantize_int4(weight, layout.group_size)
+    groups = (codes.float() - 8).unflatten(1, (scales.shape[1], -1)) * scales.float()[..., None]
+    return groups.flatten(1)[:, : weight.shape[1]]
+
+
+@pytest.mark.parametrize("option", ["int8", "int4"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_quantised_weights_are_in_their_places(target, option):
+    quantization = Quantization.of(option, 32)
+    assert quantization is not None
+    whole = load_decoder(make_model(PLAIN | {"tied": False}))
+    types = {"dtype": torch.bfloat16, "weight_dtype": torch.bfloat16}
+    narrow = replayed(whole, target, quantization=quantization, **types)
+    decoder = replayed(whole, target, quantization=quantization)
+    for name, parameter in whole.named_parameters():
+        if parameter.dim() == 2:
+            layout = quantization.format_of(name.removesuffix(".weight"))
+            parameter.data = rounded_to(parameter.data, layout)
+    token_ids = dict(enumerate(prompts(2, 13).tolist()))
+    logits = []
+    for model in (whole, decoder, narrow):
+        hidden = PagedSequences(model, page_size=16, num_pages=20).forward(token_ids)
+        logits.append(model.compute_logits(hidden).clone())
+    # What is left is that activations have 8 bits, and each layer multiplies that.
+    for found in logits[1:]:
+        assert RELATIVE_ERROR < largest_error(found, logits[0]) < 0.15
+    assert decoder.num_bytes < 0.4 * replayed(whole, target).num_bytes

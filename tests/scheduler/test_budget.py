@@ -8,6 +8,7 @@ import pytest
 
 from sglite.config import SchedulerOptions
 from sglite.scheduler.budget import (
+    ALONE,
     FIRST_CHUNK,
     MAX_ESTIMATED_NEW_TOKENS,
     MIN_CHUNK,
@@ -108,6 +109,14 @@ def test_chunk_budget_follows_the_target(target_ms):
     assert step_time(work) == pytest.approx(target_ms / 1000, rel=0.05)
 
 
+def test_while_nobody_waits_for_a_token_chunks_are_larger():
+    budget = ChunkBudget(SchedulerOptions(target_itl_ms=100.0))
+    learn(budget, 200)
+    work = work_of(0, 0)
+    work.add_chunk(0, budget.tokens(work, 0))
+    assert step_time(work) == pytest.approx(ALONE * 0.1, rel=0.05)
+
+
 def test_steps_of_decodes_alone_do_not_blur_what_prompts_cost():
     budget = ChunkBudget(SchedulerOptions(target_itl_ms=100.0))
     learn(budget, 200)
@@ -131,7 +140,10 @@ def test_fixed_chunk_does_not_depend_on_time():
 
 
 def test_minus_one_means_whole_prompts():
-    assert ChunkBudget(SchedulerOptions(chunked_prefill_size=-1)).tokens(StepWork(9, 9), 9) == UNLIMITED
+    assert (
+        ChunkBudget(SchedulerOptions(chunked_prefill_size=-1)).tokens(StepWork(9, 9), 9)
+        == UNLIMITED
+    )
 
 
 def test_step_without_a_time_teaches_nothing():

@@ -18,6 +18,7 @@ from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
 from sglite.memory import MemoryPlan, plan_for_config
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
+from sglite.models.quantization import Quantization
 from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
 from sglite.models.spec import DecoderSpec
 from sglite.observability.events import EventStream
@@ -60,6 +61,7 @@ def assemble_engine(
         device=config.device,
         load_format=config.load_format,
         instruction_set=_choose_kernels(config, info),
+        quantization=Quantization.of(config.quantization, config.quantization_group_size),
         show_progress=show_progress,
     )
     engine = build_engine(config, model, memory.num_pages, make_checker=make_checker, events=events)

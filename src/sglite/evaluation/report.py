@@ -16,10 +16,11 @@ MAX_SHOWN_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All answers, and the agreement of a draft model where it was asked for."""
+    """All answers; agreement of a draft model and perplexity where they were asked for."""
 
     answers: Answers
     agreement: Agreement | None = None
+    perplexity: float | None = None
 
     def tallies(self) -> dict[str, Tally]:
         """Right and asked per kind, by name."""
@@ -39,6 +40,8 @@ class Report:
             f"{len(answers.answers):,} answers in {answers.wall_s:.1f} s: "
             f"{answers.num_tokens:,} tokens, {answers.tokens_per_s:,.0f} tokens/s"
         )
+        if self.perplexity is not None:
+            lines.append(f"perplexity of the right answers: {self.perplexity:.4f}")
         return "\n".join(lines)
 
     def shortfalls(self) -> list[str]:
@@ -83,6 +86,7 @@ class Report:
             "wall_s": self.answers.wall_s,
             "output_tokens": self.answers.num_tokens,
             "tokens_per_s": self.answers.tokens_per_s,
+            "perplexity": self.perplexity,
             "draft_agreement": agreement
             and {"kinds": agreement.by_kind, "total": agreement.overall},
             "shortfalls": self.shortfalls(),

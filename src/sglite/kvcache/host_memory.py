@@ -1,4 +1,4 @@
-"""Large arrays on the host: handed out when first written, on huge pages, aligned to cache lines."""
+"""Large arrays on the host: lazily handed out, on huge pages, aligned to cache lines."""
 
 from __future__ import annotations
 

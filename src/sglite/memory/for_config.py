@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sglite.config import EngineConfig
 from sglite.errors import ConfigError
 from sglite.memory.plan import MemoryPlan, plan_memory
+from sglite.models.quantization import Quantization
 
 if TYPE_CHECKING:
     from sglite.models.loader import ModelInfo
@@ -32,6 +33,7 @@ def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
         context_length=context_length,
         concurrency=config.max_running_requests,
         dtype=info.dtype(config.dtype, device=config.device),
+        quantization=Quantization.of(config.quantization, config.quantization_group_size),
         page_size=config.page_size,
         fraction=config.mem_fraction_static,
         max_total_tokens=config.max_total_tokens,

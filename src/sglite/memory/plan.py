@@ -16,6 +16,8 @@ from sglite.errors import ConfigError
 from sglite.kvcache.kv_pool import KVPool
 from sglite.memory.facts import MemoryFacts, read_memory_facts
 from sglite.memory.units import amount
+from sglite.models.packed_weights import quantized_bytes
+from sglite.models.quantization import Quantization
 from sglite.models.spec import DecoderSpec
 
 DEFAULT_FRACTION = {"cpu": 0.5, "mps": 0.5}
@@ -46,6 +48,7 @@ class MemoryPlan:
     bound_by: str
     context_length: int
     max_running_requests: int
+    weights_dtype: str
     dtype: str
     kv_dtype: str
 
@@ -86,6 +89,7 @@ def plan_memory(
     context_length: int | None = None,
     concurrency: int = 256,
     dtype: torch.dtype = torch.bfloat16,
+    quantization: Quantization | None = None,
     kv_dtype: torch.dtype | None = None,
     page_size: int = 16,
     fraction: float | None = None,
@@ -99,13 +103,16 @@ def plan_memory(
     """Divide the memory of one rank.
 
     ``context_length`` None is the model's; ``concurrency`` is ``max_running_requests``;
-    ``kv_dtype`` None is ``dtype``; ``fraction`` None the device's default. ``prefill_tokens`` is
-    the largest chunk. ``weights_loaded`` says that ``facts`` were read after the weights were.
+    ``quantization`` is that of the weights, None: they have ``dtype``; ``kv_dtype`` None is
+    ``dtype``; ``fraction`` None the device's default. ``prefill_tokens`` is the largest chunk.
+    ``weights_loaded`` says that ``facts`` were read after the weights were.
     ConfigError where not even one page fits, saying which number to change and to what.
     """
     context_length = context_length or spec.context_length
     facts = facts or read_memory_facts()
     weights = spec.num_parameters * dtype.itemsize // tp_size
+    if quantization is not None:
+        weights = quantized_bytes(spec, quantization)
     activations = activation_bytes(
         spec, dtype=dtype, rows=concurrency, tokens=prefill_tokens, context_length=context_length
     )
@@ -122,6 +129,7 @@ def plan_memory(
         bound_by="memory",
         context_length=context_length,
         max_running_requests=concurrency,
+        weights_dtype=quantization.name if quantization else str(dtype).removeprefix("torch."),
         dtype=str(dtype).removeprefix("torch."),
         kv_dtype=str(kv_dtype or dtype).removeprefix("torch."),
     )
@@ -188,8 +196,9 @@ def _refuse_too_little(plan: MemoryPlan) -> None:
     has = f"{amount(plan.available_bytes)} of memory are available"
     if left + plan.activation_bytes + weights == plan.available_bytes < weights:
         raise ConfigError(
-            f"the weights need {amount(weights)} in {plan.dtype}, but {has}. Free"
-            f" {amount(weights - plan.available_bytes)} or choose a smaller model or dtype."
+            f"the weights need {amount(weights)} in {plan.weights_dtype}, but {has}. Free"
+            f" {amount(weights - plan.available_bytes)}, or choose a smaller model, dtype or"
+            " quantization."
         )
     page = f"one page of {_tokens(plan.page_size)} ({amount(page_bytes)})"
     if left < page_bytes:

@@ -14,7 +14,7 @@ def render_memory_plan(plan: MemoryPlan) -> str:
             amount(plan.available_bytes),
             f"free now, bound by the {plan.memory_bound_by}",
         ),
-        ("weights", amount(plan.weights_bytes), plan.dtype),
+        ("weights", amount(plan.weights_bytes), plan.weights_dtype),
         ("activations", amount(plan.activation_bytes), "largest step, estimated"),
         ("KV per token", amount(plan.kv_bytes_per_token), plan.kv_dtype),
         ("KV per page", amount(plan.kv_bytes_per_page), _count(plan.page_size, "token")),

@@ -16,12 +16,14 @@ from pathlib import Path
 import torch
 
 from sglite.errors import ConfigError, ModelLoadError
+from sglite.kernels import cpu
 from sglite.models.decoder import Decoder
 from sglite.models.generation_config import GenerationDefaults
 from sglite.models.hf_config import HFConfig
 from sglite.models.language_model import LanguageModel
 from sglite.models.layers.parallel import TensorParallel
 from sglite.models.load_progress import load_progress
+from sglite.models.quantization import Quantization
 from sglite.models.random_weights import random_weight
 from sglite.models.registry import spec_from_hf
 from sglite.models.replayed_decoder import ReplayedDecoder
@@ -91,16 +93,24 @@ def load_model(
     load_format: str = "auto",
     tp: TensorParallel | None = None,
     instruction_set: str | None = None,
+    quantization: Quantization | None = None,
     show_progress: bool = True,
 ) -> LoadedModel:
     """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
 
     ``tp`` says which rank's share to hold. With an ``instruction_set`` the model runs on the
-    compiled CPU kernels (then without ``tp``), else on torch. The progress bar appears on a
-    terminal only. Raises ModelLoadError for a bad directory and ConfigError for a bad option.
+    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization``.
+    The progress bar appears on a terminal only. Raises ModelLoadError for a bad directory and
+    ConfigError for a bad option.
     """
     if load_format not in LOAD_FORMATS:
         raise ConfigError(f"load_format is {load_format!r}; choose from {', '.join(LOAD_FORMATS)}")
+    if quantization is not None and instruction_set is None:
+        raise ConfigError(
+            "quantization needs the compiled CPU kernels: "
+            + (cpu.why_missing() or "device must be cpu and cpu_kernels not torch")
+            + ". Leave it out, or see `sglite doctor` for what this machine can use."
+        )
     info = read_model_info(model_dir)
     weight_type = info.dtype(dtype, device=device)
     tp = tp or TensorParallel()
@@ -117,6 +127,7 @@ def load_model(
                 dtype=weight_type,
                 weight_dtype=_narrowest_type(weight_type, checkpoint, targets),
                 instruction_set=instruction_set,
+                quantization=quantization,
             )
     if checkpoint is None:
         _fill_randomly(model, targets, info, show_progress=show_progress)

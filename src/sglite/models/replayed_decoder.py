@@ -18,7 +18,8 @@ from sglite.engine.forward_batch import HostBatch
 from sglite.kernels import cpu
 from sglite.kvcache.kv_pool import BLOCK_TOKENS, KVLayout
 from sglite.models.layers.rotary import RotaryEmbedding
-from sglite.models.packed_weights import Matrix, PackedWeights
+from sglite.models.packed_weights import PackedWeights
+from sglite.models.quantization import Quantization
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget
 
@@ -65,7 +66,8 @@ class ReplayedDecoder:
     """A decoder-only language model for inference on a CPU.
 
     ``dtype`` is that of the KV and of the products' inputs where ``instruction_set`` multiplies
-    it; ``weight_dtype`` that of the weights in memory. The weights are zero until they are written.
+    it; ``weight_dtype`` that of the weights in memory, unless a ``quantization`` makes them
+    integers. The weights are zero until they are written.
     """
 
     kv_layout: KVLayout = "block"
@@ -77,6 +79,7 @@ class ReplayedDecoder:
         dtype: torch.dtype,
         weight_dtype: torch.dtype,
         instruction_set: str,
+        quantization: Quantization | None = None,
         groups_prefixes: bool = True,
     ) -> None:
         extension = cpu.extension()
@@ -89,11 +92,18 @@ class ReplayedDecoder:
         self._groups_prefixes = groups_prefixes
         self._num_threads = torch.get_num_threads()
         self.weights = PackedWeights(
-            spec, dtype=weight_dtype, extension=extension, num_threads=self._num_threads
+            spec,
+            dtype=weight_dtype,
+            extension=extension,
+            num_threads=self._num_threads,
+            quantization=quantization,
+            instruction_set=instruction_set,
         )
         multiplies_bfloat16 = extension.best_x_type(instruction_set) == "bfloat16"
         is_narrow = multiplies_bfloat16 and dtype == torch.bfloat16
-        self._input_dtype = torch.bfloat16 if is_narrow else torch.float32
+        self._query_dtype = torch.bfloat16 if is_narrow else torch.float32
+        # Rows that become integers are best made of what is not rounded yet.
+        self._input_dtype = torch.float32 if quantization else self._query_dtype
         self._rotary = RotaryEmbedding(
             spec.rope, head_dim=spec.head_dim, dtype=torch.float32, device="cpu"
         )
@@ -190,30 +200,32 @@ class ReplayedDecoder:
         hidden_TE = torch.zeros(capacity, spec.hidden_size)
         normed_TE = torch.zeros(capacity, spec.hidden_size, dtype=inputs)
         qkv = torch.zeros(capacity, qkv_size)
-        q, attended = (torch.zeros(capacity, q_size, dtype=inputs) for _ in range(2))
+        q, attended = (torch.zeros(capacity, q_size, dtype=self._query_dtype) for _ in range(2))
         gated_TF = torch.zeros(capacity, spec.intermediate_size, dtype=inputs)
         windows = [group.window or 0 for group in kv_pool.groups]
         program = self._new_program([kv_pool.page_size] * len(windows), windows)
-        program.embed(self.weights.matrices["embed_tokens"].packed, hidden_TE, spec.hidden_size)
+        self.weights.matrices["embed_tokens"].record_embed(program, hidden_TE)
         norms, matrices = self.weights.norms, self.weights.matrices
         heads = (spec.num_attention_heads, spec.num_kv_heads, spec.head_dim)
         for index, group in enumerate(spec.group_of_layer()):
             layer, pages = f"layers.{index}", kv_pool.blocks(index)
             qk_norms = [norms.get(f"{layer}.attention.{name}") for name in ("q_norm", "k_norm")]
             program.norm(hidden_TE, norms[f"{layer}.input_norm"], normed_TE, spec.rms_norm_eps)
-            _linear(program, matrices[f"{layer}.attention.qkv"], normed_TE, qkv)
+            matrices[f"{layer}.attention.qkv"].record_linear(program, normed_TE, qkv)
             program.rotate(
                 qkv, q, *pages, *qk_norms, *heads, spec.rms_norm_eps, spec.attention_scale, group
             )
             program.attend(q, attended, *pages, *heads, group)
             output = matrices[f"{layer}.attention.output"]
-            _linear(program, output, attended, hidden_TE, epilogue="add")
+            output.record_linear(program, attended, hidden_TE, epilogue="add")
             program.norm(hidden_TE, norms[f"{layer}.mlp_norm"], normed_TE, spec.rms_norm_eps)
             gate_up = matrices[f"{layer}.mlp.gate_up"]
-            _linear(
-                program, gate_up, normed_TE, gated_TF, epilogue="gated", activation=spec.activation
+            gate_up.record_linear(
+                program, normed_TE, gated_TF, epilogue="gated", activation=spec.activation
             )
-            _linear(program, matrices[f"{layer}.mlp.down"], gated_TF, hidden_TE, epilogue="add")
+            matrices[f"{layer}.mlp.down"].record_linear(
+                program, gated_TF, hidden_TE, epilogue="add"
+            )
         logits_RV, token_ids_R = self._record_samples(program, hidden_TE, sample_capacity)
         return _Recording(program, capacity, sample_capacity, hidden_TE, logits_RV, token_ids_R)
 
@@ -228,7 +240,7 @@ class ReplayedDecoder:
         norm = self.weights.norms["norm"]
         head = self.weights.matrices["embed_tokens" if spec.tie_word_embeddings else "lm_head"]
         program.norm(hidden_TE, norm, normed_RE, spec.rms_norm_eps, of_samples)
-        _linear(program, head, normed_RE, logits_RV, of_samples=of_samples)
+        head.record_linear(program, normed_RE, logits_RV, of_samples=of_samples)
         if of_samples:
             program.pick(logits_RV, token_ids_R, spec.vocab_size)
         return logits_RV, token_ids_R
@@ -241,21 +253,6 @@ class ReplayedDecoder:
             program, hidden_RE, capacity, of_samples=False
         )
         return _Recording(program, capacity, capacity, hidden_RE, logits_RV, token_ids_R)
-
-
-def _linear(
-    program: Any,
-    matrix: Matrix,
-    x: torch.Tensor,
-    out: torch.Tensor,
-    *,
-    epilogue: str = "store",
-    activation: str = "silu",
-    of_samples: bool = False,
-) -> None:
-    outputs = matrix.outputs // 2 if matrix.is_gated else matrix.outputs
-    shape = (outputs, matrix.inputs)
-    program.linear(matrix.packed, matrix.bias, x, out, *shape, epilogue, activation, of_samples)
 
 
 def _capacity(num_rows: int) -> int:

@@ -15,6 +15,9 @@ from sglite.scheduler.sequence import Sequence
 
 UNLIMITED = 1 << 30
 MIN_CHUNK = 8
+ALONE = 4.0
+"""While nobody waits for a next token, a step may take this many times its target: larger chunks
+are quicker in all, and a request that arrives meanwhile waits for the step at most."""
 FIRST_CHUNK = 32
 MAX_ESTIMATED_NEW_TOKENS = 4096
 
@@ -116,7 +119,8 @@ class ChunkBudget:
     def tokens(self, work: StepWork, start: int) -> int:
         """The budget of a step that has ``work`` to do, for a prompt from ``start`` on."""
         if self._fixed is None:
-            return max(MIN_CHUNK, self.cost.tokens_within(self._target_s, work, start))
+            target_s = self._target_s * (1.0 if work.num_decodes else ALONE)
+            return max(MIN_CHUNK, self.cost.tokens_within(target_s, work, start))
         return self._fixed if self._fixed > 0 else UNLIMITED
 
     def observe(self, work: StepWork, elapsed_s: float) -> None:

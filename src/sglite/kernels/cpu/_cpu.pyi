@@ -29,6 +29,25 @@ def pack(source: Array, target: Array, first_panel: int, panel_step: int, num_th
 def unpack(packed: Array, num_inputs: int, rows: Array, target: Array) -> None:
     """Write rows (int64 numbers) of a packed matrix into ``target``: [rows, inputs], float32."""
 
+class QuantizedMatrix:
+    """A matrix of 8 or 4 bits over ``packed``, uint8, whole panels (quantized.h)."""
+
+    def __init__(self, packed: Array, num_inputs: int, bits: int, group_size: int) -> None:
+        """``bits`` is 8, or 4 with a ``group_size`` of 32, 64 or 128; else ValueError."""
+
+    def pack(
+        self,
+        instruction_set: str,
+        source: Array,
+        first_panel: int,
+        panel_step: int,
+        num_threads: int,
+    ) -> None:
+        """Quantise the rows of a matrix, float32 or bfloat16, into panels from ``first_panel`` on.
+
+        The result is the same, bit for bit, whatever the instruction set.
+        """
+
 class Program:
     """Operations that are recorded once, with their buffers, and replayed by one call."""
 
@@ -72,6 +91,39 @@ class Program:
 
         ``gated`` has gate and up in alternating panels.
         """
+
+    def quantized_embed(self, table: QuantizedMatrix, out: Array) -> None:
+        """Record: rows of a quantised table for the step's tokens."""
+
+    def quantize(
+        self,
+        x: Array,
+        weight: QuantizedMatrix,
+        codes: Array,
+        scales: Array,
+        sums: Array,
+        of_samples: bool = False,
+    ) -> None:
+        """Record: rows of ``x``, float32 or bfloat16, become the integers that ``weight`` reads.
+
+        ``codes``: int8 [rows, padded inputs], ``scales``: float32 [rows], ``sums``: int32 [rows,
+        groups].
+        """
+
+    def quantized_linear(
+        self,
+        weight: QuantizedMatrix,
+        bias: Array | None,
+        codes: Array,
+        scales: Array,
+        sums: Array,
+        out: Array,
+        num_outputs: int,
+        epilogue: Epilogue = "store",
+        activation: Activation = "silu",
+        of_samples: bool = False,
+    ) -> None:
+        """Record: a quantised matrix times rows of integers; ``out`` is float32."""
 
     def rotate(
         self,

@@ -179,7 +179,7 @@ public:
         const QuantizedMatrix& matrix = weight.matrix;
         require(x.ndim() == 2 && (int)x.shape(1) == matrix.num_inputs, "x has another size");
         check_codes(matrix, codes, scales, sums);
-        program_.add(Quantize{floats(x, "x"), (int8_t*)codes.data(), floats(scales, "scales"),
+        program_.add(Quantize{x.data(), type_of(x), (int8_t*)codes.data(), floats(scales, "scales"),
                               (int32_t*)sums.data(), matrix.num_inputs, matrix.padded_inputs,
                               matrix.group_size, matrix.num_groups},
                      of_samples);

@@ -16,29 +16,31 @@ inline Floats magnitude(Floats value) { return (Floats)((Bits)value & 0x7fffffff
 typedef int8_t Codes __attribute__((vector_size(SGLITE_VECTOR_BYTES / 4)));
 
 // The largest |x| of a row, NaN where some x is no finite number.
-inline float largest_magnitude(const float* x, int size) {
+template <class T>
+inline float largest_magnitude(const T* x, int size) {
     Floats top{}, flaw{};  // x - x is zero, or NaN
     int i = 0;
     for (; i + kLanes <= size; i += kLanes) {
-        const Floats value = load(x + i);
+        const Floats value = load_row(x + i);
         top = maximum(magnitude(value), top);
         flaw += value - value;
     }
     float result = largest(top), flaws = sum(flaw);
     for (; i < size; ++i) {
-        const float value = x[i] < 0 ? -x[i] : x[i];
-        if (value > result) result = value;
-        flaws += x[i] - x[i];
+        const float value = widen(x[i]), above = value < 0 ? -value : value;
+        if (above > result) result = above;
+        flaws += value - value;
     }
     return result + flaws;
 }
 
 // Codes of `count` numbers, and their sum.
-inline int32_t quantize_some(const float* x, float factor, int count, int8_t* codes) {
+template <class T>
+inline int32_t quantize_some(const T* x, float factor, int count, int8_t* codes) {
     Ints sums{};
     int i = 0;
     for (; i + kLanes <= count; i += kLanes) {
-        const Ints values = __builtin_convertvector(rounded(load(x + i) * factor), Ints);
+        const Ints values = __builtin_convertvector(rounded(load_row(x + i) * factor), Ints);
         const Codes narrow = __builtin_convertvector(values, Codes);
         memcpy(codes + i, &narrow, sizeof narrow);
         sums += values;
@@ -46,15 +48,16 @@ inline int32_t quantize_some(const float* x, float factor, int count, int8_t* co
     int32_t total = 0;
     for (int lane = 0; lane < kLanes; ++lane) total += sums[lane];
     for (; i < count; ++i) {
-        codes[i] = (int8_t)rounded(x[i] * factor);
+        codes[i] = (int8_t)rounded(widen(x[i]) * factor);
         total += codes[i];
     }
     return total;
 }
 
-inline void quantize(const Quantize& op, int begin, int end) {
+template <class T>
+inline void quantize_rows(const Quantize& op, int begin, int end) {
     for (int row = begin; row < end; ++row) {
-        const float* const x = op.x + (ptrdiff_t)row * op.size;
+        const T* const x = (const T*)op.x + (ptrdiff_t)row * op.size;
         int8_t* const codes = op.codes + (ptrdiff_t)row * op.padded_size;
         int32_t* const sums = op.sums + (ptrdiff_t)row * op.num_groups;
         const float largest = largest_magnitude(x, op.size);
@@ -73,6 +76,11 @@ inline void quantize(const Quantize& op, int begin, int end) {
         }
         memset(codes + op.size, 0, op.padded_size - op.size);
     }
+}
+
+inline void quantize(const Quantize& op, int begin, int end) {
+    if (op.x_type == Type::bfloat16) return quantize_rows<bf16>(op, begin, end);
+    quantize_rows<float>(op, begin, end);
 }
 
 // ------------------------------------------------------------------------------------- weights

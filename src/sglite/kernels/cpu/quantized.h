@@ -29,10 +29,11 @@ struct QuantizedMatrix {
 constexpr int kMaxQuantizedInputs = 1 << 16;  // more could overflow a sum of 32 bits
 constexpr int kMaxGroupSize = 128;
 
-// Rows of float32 as integers of 8 bits: codes = round(x / scale), scale = max |x| / 127.
+// Rows as integers of 8 bits: codes = round(x / scale), scale = max |x| / 127.
 // A row with a NaN or an infinity gets zeros and the scale NaN, so that its results are NaN.
 struct Quantize {
-    const float* x;    // [row, size]
+    const void* x;     // [row, size]
+    Type x_type;
     int8_t* codes;     // [row, padded_size], zero beyond size
     float* scales;     // [row]
     int32_t* sums;     // [row, num_groups]: of a group's codes

@@ -29,11 +29,14 @@ struct EightBits {
         constexpr int kVectors = Panels * kPanelVectors;
         const QuantizedMatrix& weight = tile.weight;
         Ints sums[Rows][kVectors];
+#pragma GCC unroll 16
         for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v)
                 sums[row][v] = broadcast_int(-kCodeZero * tile.sums[row]);
         for (int input = 0; input < weight.padded_inputs; input += 4) {
             Bits codes[kVectors];
+#pragma GCC unroll 16
             for (int p = 0; p < Panels; ++p) {
                 const uint8_t* line =
                     tile.panels[p] + weight.scale_bytes + (ptrdiff_t)input * kPanel;
@@ -51,7 +54,9 @@ struct EightBits {
                     sums[row][v] = dot(sums[row][v], codes[v], x);
             }
         }
+#pragma GCC unroll 16
         for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v) {
                 const float* scales = (const float*)tile.panels[v / kPanelVectors];
                 const Floats value = __builtin_convertvector(sums[row][v], Floats);
@@ -103,7 +108,9 @@ struct FourBits {
         for (int group = 0; group < weight.num_groups; ++group) {
             const int end = (group + 1) * weight.group_size;
             Ints sums[Rows][kVectors];
+#pragma GCC unroll 16
             for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
                 for (int v = 0; v < kVectors; ++v)
                     sums[row][v] =
                         broadcast_int(-8 * tile.sums[(ptrdiff_t)row * weight.num_groups + group]);
@@ -111,6 +118,7 @@ struct FourBits {
                 Partial partial[Rows][kVectors] = {};
                 for (int input = first; input < first + step; input += 8) {
                     const uint8_t* lines[kVectors];
+#pragma GCC unroll 16
                     for (int v = 0; v < kVectors; ++v)
                         lines[v] = tile.panels[v / kPanelVectors] + weight.scale_bytes +
                                    (ptrdiff_t)input * (kPanel / 2) +
@@ -118,17 +126,23 @@ struct FourBits {
                     add_line<Rows, kVectors>(lines, tile.codes + input, weight.padded_inputs,
                                              partial);
                 }
+#pragma GCC unroll 16
                 for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
                     for (int v = 0; v < kVectors; ++v) sums[row][v] += total(partial[row][v]);
             }
+#pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v) {
                 const bf16* scales = (const bf16*)tile.panels[v / kPanelVectors];
                 const Floats scale = widen_row(scales + group * kPanel + v % kPanelVectors * kLanes);
+#pragma GCC unroll 16
                 for (int row = 0; row < Rows; ++row)
                     values[row][v] += __builtin_convertvector(sums[row][v], Floats) * scale;
             }
         }
+#pragma GCC unroll 16
         for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v)
                 store(result + row * stride + v * kLanes, values[row][v] * tile.scales[row]);
     }
