@@ -1,22 +1,12 @@
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from sglite.config import EngineConfig
 from tests.cli.fakes import FakeLLM
-
-
-@pytest.fixture(autouse=True)
-def log_setup_is_undone() -> Iterator[None]:
-    logger = logging.getLogger("sglite")
-    before = (list(logger.handlers), logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from sglite.errors import CapacityError
 from sglite.observability.events import Evicted, Finished, HeldBack, Retracted, Stepped
 from sglite.request import FinishReason, SamplingParams
-from sglite.scheduler.budget import FIRST_CHUNK
+from sglite.scheduler.budget import ALONE, FIRST_CHUNK
 from sglite.scheduler.plan import StopMatch
 from sglite.scheduler.sequence import SequenceState
 from tests.fakes import EOS, expected_output
@@ -95,7 +95,8 @@ def test_a_time_budget_learns_how_many_tokens_fit() -> None:
     driver.run()
     chunks = [plan.run_lengths[0] for plan in driver.executor.plans]
     assert chunks[0] == FIRST_CHUNK
-    assert all(45 <= chunk <= 50 for chunk in chunks[5:-1]), chunks
+    largest = ALONE * 50  # nobody waits for a next token
+    assert all(0.9 * largest <= chunk <= largest for chunk in chunks[5:-1]), chunks
 
 
 def test_an_empty_plan_is_not_launched() -> None:
