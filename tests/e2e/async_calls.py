@@ -142,10 +142,13 @@ class Prober:
         self._url, self._path = url, path
         self.samples: list[tuple[float, int | None]] = []
         self.seconds: list[float] = []
+        self.is_over = False
 
     async def run(self) -> None:
-        """Ask until cancelled."""
-        while True:
+        """Ask until cancelled, or ``is_over``: before Python 3.12 ``wait_for`` swallows a
+        cancellation that comes in the very turn in which the call ends.
+        """
+        while not self.is_over:
             call = Call(self._url, self._path)
             asked_s = time.monotonic()
             try:
@@ -166,6 +169,7 @@ async def probing(url: str, path: str = "/health") -> AsyncIterator[Prober]:
     try:
         yield prober
     finally:
+        prober.is_over = True
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
