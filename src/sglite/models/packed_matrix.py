@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sglite.kernels.quantized_linear import QuantizedFormat
+from sglite.kvcache.host_memory import lazy_zeros
 
 PANEL = 16
 """Outputs of a matrix that lie together."""
@@ -61,7 +62,7 @@ class Matrix:
     ) -> Matrix:
         """A matrix of zeros."""
         shape = MatrixShape(outputs, inputs, bias, is_gated)
-        packed = torch.zeros(shape.num_panels * PANEL * inputs, dtype=dtype)
+        packed = lazy_zeros((shape.num_panels * PANEL * inputs,), dtype)
         return Matrix(outputs, inputs, is_gated, packed, shape.empty_bias())
 
     @property
@@ -161,7 +162,7 @@ class QuantizedMatrix(Matrix):
     ) -> QuantizedMatrix:
         """A matrix whose weights are to be packed."""
         inputs = shape.inputs
-        packed = torch.zeros(layout.num_bytes(shape.num_panels, inputs), dtype=torch.uint8)
+        packed = lazy_zeros((layout.num_bytes(shape.num_panels, inputs),), torch.uint8)
         handle = context.extension.QuantizedMatrix(packed, inputs, layout.bits, layout.group_size)
         return QuantizedMatrix(
             shape.outputs,

@@ -16,6 +16,7 @@ import torch
 
 from sglite.engine.forward_batch import HostBatch
 from sglite.kernels import cpu
+from sglite.kvcache.host_memory import lazy_zeros
 from sglite.kvcache.kv_pool import BLOCK_TOKENS, KVLayout
 from sglite.models.layers.rotary import RotaryEmbedding
 from sglite.models.packed_weights import PackedWeights
@@ -197,11 +198,11 @@ class ReplayedDecoder:
         spec, inputs = self.spec, self._input_dtype
         q_size = spec.num_attention_heads * spec.head_dim
         qkv_size = q_size + 2 * spec.num_kv_heads * spec.head_dim
-        hidden_TE = torch.zeros(capacity, spec.hidden_size)
-        normed_TE = torch.zeros(capacity, spec.hidden_size, dtype=inputs)
-        qkv = torch.zeros(capacity, qkv_size)
-        q, attended = (torch.zeros(capacity, q_size, dtype=self._query_dtype) for _ in range(2))
-        gated_TF = torch.zeros(capacity, spec.intermediate_size, dtype=inputs)
+        hidden_TE = lazy_zeros((capacity, spec.hidden_size), torch.float32)
+        normed_TE = lazy_zeros((capacity, spec.hidden_size), inputs)
+        qkv = lazy_zeros((capacity, qkv_size), torch.float32)
+        q, attended = (lazy_zeros((capacity, q_size), self._query_dtype) for _ in range(2))
+        gated_TF = lazy_zeros((capacity, spec.intermediate_size), inputs)
         windows = [group.window or 0 for group in kv_pool.groups]
         program = self._new_program([kv_pool.page_size] * len(windows), windows)
         self.weights.matrices["embed_tokens"].record_embed(program, hidden_TE)
@@ -234,8 +235,8 @@ class ReplayedDecoder:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The last norm and the head of the tokens that are sampled, or of all rows."""
         spec = self.spec
-        normed_RE = torch.zeros(capacity, spec.hidden_size, dtype=self._input_dtype)
-        logits_RV = torch.zeros(capacity, spec.vocab_size)
+        normed_RE = lazy_zeros((capacity, spec.hidden_size), self._input_dtype)
+        logits_RV = lazy_zeros((capacity, spec.vocab_size), torch.float32)
         token_ids_R = torch.zeros(capacity, dtype=torch.int64)
         norm = self.weights.norms["norm"]
         head = self.weights.matrices["embed_tokens" if spec.tie_word_embeddings else "lm_head"]
