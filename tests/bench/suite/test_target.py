@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from sglite.bench.suite.jobs import all_jobs
 from sglite.bench.suite.machine import Rates
 from sglite.bench.suite.target import read_target
 from sglite.config import EngineConfig
-from tests.cli.real_model import make_tiny_model
+from sglite.make_model import make_model
+from tests.cli.real_model import SIZES, make_tiny_model
 
 JOBS = all_jobs()
 
@@ -37,3 +39,10 @@ def test_what_does_not_fit_the_context_is_refused():
 def test_a_small_vocabulary_is_refused(tmp_path):
     target = read_target(EngineConfig(model_path=make_tiny_model(tmp_path / "m")))
     assert target.why_not(JOBS["W1"], 1).endswith("and this model has 1,024")
+
+
+@pytest.mark.parametrize(("checkpoint", "weight_bytes"), [("bfloat16", 2), ("float32", 4)])
+def test_floor_reads_weights_as_narrow_as_the_checkpoint(tmp_path, checkpoint, weight_bytes):
+    directory = make_model(tmp_path / checkpoint, dtype=checkpoint, with_tokenizer=False, **SIZES)
+    target = read_target(EngineConfig(model_path=str(directory), dtype="float32", device="cpu"))
+    assert (target.weight_bytes, target.dtype.itemsize) == (weight_bytes, 4)

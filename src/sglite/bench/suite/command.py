@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def read_session(
         words=words,
         jobs=jobs,
         target=target,
-        cold_target=Target(cold, target.spec, target.dtype),
+        cold_target=replace(target, config=cold),
         tiny_target=tiny,
         pace=pace,
         timeout_s=read_number(arguments.timeout, flag="--timeout"),
