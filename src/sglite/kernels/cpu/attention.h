@@ -14,7 +14,6 @@ namespace sglite::SGLITE_ISA {
 
 constexpr int kRoundBlocks = 4;
 constexpr int kRoundKeys = kRoundBlocks * kBlockTokens;
-constexpr int kMaxQueryRows = 48;  // tokens x heads of a tile
 constexpr float kNothing = -1e30f;
 
 template <class A>
@@ -35,8 +34,7 @@ inline void multiply_rows(int rows, int panels, const A* a, ptrdiff_t a_stride,
                           ptrdiff_t result_stride) {
     for (int row0 = 0; row0 < rows; row0 += kMaxRows) {
         const int count = rows - row0 < kMaxRows ? rows - row0 : kMaxRows;
-        int at_once = kAccumulators / (count * kPanelVectors);
-        at_once = at_once < 1 ? 1 : (at_once > kMaxPanels ? kMaxPanels : at_once);
+        const int at_once = panels_for(count);
         for (int panel = 0; panel < panels; panel += at_once) {
             const int now = panels - panel < at_once ? panels - panel : at_once;
             multiply<A, B>(count, now, a + row0 * a_stride, a_stride, columns + panel, pair_stride,

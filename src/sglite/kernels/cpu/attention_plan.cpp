@@ -8,7 +8,6 @@ namespace {
 constexpr int kMinSharedKeys = 64;   // fewer cost more in merging than they save in reading
 constexpr int kMinSplitKeys = 512;   // of a part of one sequence's keys
 constexpr int kItemsPerThread = 4;
-constexpr int kMaxQueryRows = 48;    // as in attention.h
 
 // Whole pages of a run that hold no key of this step.
 int num_old_pages(const Runs& runs, int run) {
@@ -33,7 +32,7 @@ void AttentionPlan::make(const Runs& runs, const PlanOptions& options) {
     groups_ = options.groups_prefixes && runs.window == 0 && runs.num_runs > 1;
     find_common_starts(runs);
     add_level(runs, 0, runs.num_runs, 0);
-    split_keys(options);
+    split_keys();
     place_partials();
 }
 
@@ -119,9 +118,9 @@ void AttentionPlan::add_tokens(int begin, int end) {
 }
 
 // A long sequence alone must not leave threads idle.
-void AttentionPlan::split_keys(const PlanOptions& options) {
-    const int wanted = kItemsPerThread * options.num_threads;
-    const int items = (int)segments_.size() * options.num_kv_heads;
+void AttentionPlan::split_keys() {
+    const int wanted = kItemsPerThread * options_.num_threads;
+    const int items = (int)segments_.size() * options_.num_kv_heads;
     if (items >= wanted || items == 0) return;
     const int most = (wanted + items - 1) / items;
     std::vector<Segment> parts;
@@ -173,7 +172,7 @@ AttendInputs AttentionPlan::inputs() const {
     return {
         segments_.data(),      (int)segments_.size(), query_tokens_.data(), query_slots_.data(),
         visible_begin_.data(), visible_end_.data(),   partial_begin_.data(), partial_end_.data(),
-        const_cast<float*>(partials_.data()), page_size_, max_tile_tokens_,
+        const_cast<float*>(partials_.data()), page_size_,
     };
 }
 

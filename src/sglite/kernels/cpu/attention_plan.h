@@ -41,7 +41,7 @@ private:
     void add_run(const Runs& runs, int run, int first_page);
     void add_segment(const int32_t* pages, int key_begin, int key_end);
     void add_tokens(int begin, int end);
-    void split_keys(const PlanOptions& options);
+    void split_keys();
     void place_partials();
 
     int max_tile_tokens_ = 1, page_size_ = 0;

@@ -13,8 +13,10 @@ enum class Type : int { float32 = 0, bfloat16 = 1 };
 enum class Epilogue : int { store, add, gated };
 enum class Activation : int { silu, gelu, gelu_tanh };
 
-constexpr int kBlockTokens = 16;  // keys that lie together in the KV pool
+constexpr int kPanel = 16;         // outputs of a matrix that lie together
+constexpr int kBlockTokens = 16;   // keys that lie together in the KV pool
 constexpr int kMaxHeadDim = 256;
+constexpr int kMaxQueryRows = 48;  // tokens x heads of a tile of attention
 
 // y = x W^T, W as panels of 16 outputs (pack.h).
 //   store: y[row, n] = result + bias;  add: y[row, n] += result + bias, y is float32
@@ -105,7 +107,6 @@ struct AttendInputs {
     const int32_t* partial_end;
     float* partials;                // [slot, head, head_dim + 2]: maximum, sum, weighted values
     int page_size;
-    int max_tile_queries;
 };
 
 struct QuantizedKernels;  // quantized.h

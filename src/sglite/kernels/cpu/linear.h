@@ -104,8 +104,7 @@ void linear(const Linear& op, int rows, int begin, int end) {
         const int panel_end = (first + block < end ? first + block : end) * unit_panels;
         for (int row0 = 0; row0 < rows; row0 += kMaxRows) {
             const int count = rows - row0 < kMaxRows ? rows - row0 : kMaxRows;
-            int at_once = kAccumulators / (count * kPanelVectors);
-            at_once = at_once < 1 ? 1 : (at_once > kMaxPanels ? kMaxPanels : at_once);
+            const int at_once = panels_for(count);
             const int group = at_once < unit_panels ? unit_panels : at_once - at_once % unit_panels;
             for (int panel = panel_begin; panel < panel_end; panel += group) {
                 const int panels = panel_end - panel < group ? panel_end - panel : group;

@@ -8,8 +8,6 @@
 namespace sglite {
 namespace {
 
-constexpr int kPanel = 16;
-
 float widen(uint16_t value) {
     const uint32_t bits = (uint32_t)value << 16;
     float result;

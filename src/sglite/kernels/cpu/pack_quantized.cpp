@@ -8,7 +8,6 @@
 namespace sglite {
 namespace {
 
-constexpr int kPanel = 16;
 constexpr ptrdiff_t kLine = 64;
 
 ptrdiff_t round_up(ptrdiff_t value, ptrdiff_t step) { return (value + step - 1) / step * step; }

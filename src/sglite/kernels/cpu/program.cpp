@@ -10,7 +10,6 @@ namespace {
 
 constexpr int kShares = 4;                     // parts of an op per thread: cores are not even
 constexpr ptrdiff_t kPartBytes = 192 << 10;    // of weights, at most
-constexpr int kPanel = 16;
 
 template <class... Functions>
 struct Overloaded : Functions... {

@@ -6,11 +6,11 @@
 // number of rows, so a row's result does not depend on the batch it is in.
 #pragma once
 
+#include "kernels.h"
 #include "simd.h"
 
 namespace sglite::SGLITE_ISA {
 
-constexpr int kPanel = 16;                      // columns of a panel
 constexpr int kPanelVectors = kPanel / kLanes;  // registers that hold a row of it
 constexpr int kMaxRows = SGLITE_TILE_ROWS;      // rows of A that a tile takes at most
 constexpr int kAccumulators = SGLITE_ACCUMULATORS;
