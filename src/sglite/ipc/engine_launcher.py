@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 MODULE = "sglite.ipc.engine_process"
 DUMP_S = 0.5
-"""What a process that stands still has to write its stacks."""
+"""What a process that stands still has to write its main thread's stack, then all others."""
 LAST_WORDS_S = 0.5
 """What its last message may take, after the process has ended."""
 FATAL_GRACE_S = 5.0
@@ -233,10 +233,13 @@ class EngineLauncher:
         await self._wait_for_end(grace_s)
         if self._process is None or self._ended.is_set():
             return
-        # Its stacks go to the log; a stopped process has to be woken for that.
-        self._process.send_signal(signal.SIGUSR1)
+        # Its stacks go to the log; a stopped process has to be woken for that, and first: only then
+        # does the main thread take the signals. Its own stack comes alone, because writing those of
+        # threads that run meanwhile may end the process.
         self._process.send_signal(signal.SIGCONT)
-        await self._wait_for_end(DUMP_S)
+        for dump in (signal.SIGUSR1, signal.SIGUSR2):
+            self._process.send_signal(dump)
+            await self._wait_for_end(DUMP_S)
         self._kill()
 
     def _is_heard_of(self) -> bool:

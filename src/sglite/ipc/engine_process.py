@@ -50,7 +50,8 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    faulthandler.register(signal.SIGUSR1, all_threads=False)
+    faulthandler.register(signal.SIGUSR2, all_threads=True)
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=EngineSettings)
     _end(EngineProcess(settings).run())
 

@@ -1,6 +1,7 @@
 import ast
 import importlib.machinery
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_exactly_one_of_module_and_reason_is_there():
     assert (cpu.extension() is None) == isinstance(cpu.why_missing(), str)
     assert (cpu.extension() is None) == (cpu.instruction_sets() == [])
     assert cpu.extension() is cpu.extension()
+
+
+COMPILER = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+def test_the_extension_is_there_where_a_compiler_is():
+    # Installing goes on without it, and the kernels' tests skip: nothing else would tell.
+    assert cpu.extension() is not None, (
+        f"{cpu.why_missing()}, though {COMPILER} is here; rm .venv/.runtime and make setup say why"
+    )
 
 
 def test_importing_the_package_loads_no_torch():
