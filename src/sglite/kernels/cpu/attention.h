@@ -14,6 +14,7 @@ namespace sglite::SGLITE_ISA {
 
 constexpr int kRoundBlocks = 4;
 constexpr int kRoundKeys = kRoundBlocks * kBlockTokens;
+constexpr int kMaxPanelsOfHead = kMaxHeadDim / kPanel;
 constexpr float kNothing = -1e30f;
 
 template <class A>
@@ -29,17 +30,16 @@ struct QueryTile {
 // Rows' products with `panels` panels of B, in tiles that fit the registers.
 template <class A, class B>
 inline void multiply_rows(int rows, int panels, const A* a, ptrdiff_t a_stride,
-                          const typename B::Element* const* columns, ptrdiff_t pair_stride,
-                          int pairs, bool is_odd, bool adds, float* result,
+                          const Parts<typename B::Element>& b, bool adds, float* result,
                           ptrdiff_t result_stride) {
     for (int row0 = 0; row0 < rows; row0 += kMaxRows) {
         const int count = rows - row0 < kMaxRows ? rows - row0 : kMaxRows;
-        const int at_once = panels_for(count);
+        const int fitting = panels_for(count), tiles = (panels + fitting - 1) / fitting;
+        const int at_once = (panels + tiles - 1) / tiles;  // 4 are better cut 2 and 2 than 3 and 1
         for (int panel = 0; panel < panels; panel += at_once) {
             const int now = panels - panel < at_once ? panels - panel : at_once;
-            multiply<A, B>(count, now, a + row0 * a_stride, a_stride, columns + panel, pair_stride,
-                           pairs, is_odd, adds, result + row0 * result_stride + panel * kPanel,
-                           result_stride);
+            multiply<A, B>(count, now, a + row0 * a_stride, a_stride, b, panel, adds,
+                           result + row0 * result_stride + panel * kPanel, result_stride);
         }
     }
 }
@@ -94,16 +94,19 @@ struct Attention {
     const int dim = op.head_dim;
     const int group = op.num_heads / op.num_kv_heads;
 
-    void gather(const Segment& segment, int head, QueryTile<A>& tile) const {
+    int rows_of(const Segment& segment) const { return segment.num_queries * group; }
+
+    void gather(const Segment& segment, int head, int row0, QueryTile<A>& tile) const {
         for (int query = 0; query < segment.num_queries; ++query) {
             const int token = in.query_tokens[segment.first_query + query];
             const A* const source =
                 (const A*)op.q + ((ptrdiff_t)token * op.num_heads + head * group) * dim;
-            memcpy(tile.q + (ptrdiff_t)query * group * dim, source, sizeof(A) * group * dim);
+            memcpy(tile.q + (ptrdiff_t)(row0 + query * group) * dim, source,
+                   sizeof(A) * group * dim);
         }
-        const int rows = segment.num_queries * group;
-        memset(tile.values, 0, sizeof(float) * rows * dim);
-        for (int row = 0; row < rows; ++row) {
+        const int rows = rows_of(segment);
+        memset(tile.values + (ptrdiff_t)row0 * dim, 0, sizeof(float) * rows * dim);
+        for (int row = row0; row < row0 + rows; ++row) {
             tile.peak[row] = kNothing;
             tile.total[row] = 0.0f;
         }
@@ -117,18 +120,23 @@ struct Attention {
                (index * op.num_kv_heads + head) * (ptrdiff_t)kBlockTokens * dim;
     }
 
-    void round(const Segment& segment, int head, int key0, QueryTile<A>& tile) const {
-        const int rows = segment.num_queries * group;
+    // The keys from `key0` on, for the rows of a head; those of `next_head` at `next_key` come next.
+    void round(const Segment& segment, int head, int key0, int next_head, int next_key, int row0,
+               QueryTile<A>& tile) const {
+        const int rows = rows_of(segment);
         int keys = segment.key_end - key0;
         if (keys > kRoundKeys) keys = kRoundKeys;
         const int blocks = (keys + kBlockTokens - 1) / kBlockTokens;
-        const Element *k_blocks[kRoundBlocks], *v_blocks[kRoundBlocks];
+        const Element *k_blocks[kRoundBlocks], *v_blocks[kRoundBlocks], *next_k[kRoundBlocks];
         for (int i = 0; i < blocks; ++i) {
-            k_blocks[i] = block(op.k_pool, segment, head, key0 + i * kBlockTokens);
-            v_blocks[i] = block(op.v_pool, segment, head, key0 + i * kBlockTokens);
+            const int key = key0 + i * kBlockTokens, next = next_key + i * kBlockTokens;
+            k_blocks[i] = block(op.k_pool, segment, head, key);
+            v_blocks[i] = block(op.v_pool, segment, head, key);
+            next_k[i] = block(op.k_pool, segment, next_head, next < segment.key_end ? next : key);
         }
-        multiply_rows<A, B>(rows, blocks, tile.q, dim, k_blocks, 2 * kBlockTokens, dim / 2, false,
-                            false, tile.scores, kRoundKeys);
+        const Columns<Element> k{k_blocks, v_blocks, 2 * kBlockTokens, dim / 2, false};
+        multiply_rows<A, B>(rows, blocks, tile.q + (ptrdiff_t)row0 * dim, dim, {&k, 1}, false,
+                            tile.scores, kRoundKeys);
         for (int row = 0; row < rows; ++row) {
             const int token = in.query_tokens[segment.first_query + row / group];
             int low = in.visible_begin[token], high = in.visible_end[token];
@@ -137,35 +145,59 @@ struct Attention {
             low = low > key0 ? low - key0 : 0;
             high = high - key0 < keys ? high - key0 : keys;
             soften(tile.scores + row * kRoundKeys, tile.weights + row * kRoundKeys, low, high,
-                   blocks * kBlockTokens, tile.values + (ptrdiff_t)row * dim, dim, tile.peak[row],
-                   tile.total[row]);
+                   blocks * kBlockTokens, tile.values + (ptrdiff_t)(row0 + row) * dim, dim,
+                   tile.peak[row0 + row], tile.total[row0 + row]);
         }
         const int panels = dim / kPanel;
-        const Element* columns[kMaxHeadDim / kPanel];
+        const Element *columns[kRoundBlocks][kMaxPanelsOfHead];
+        const Element *ahead[kRoundBlocks][kMaxPanelsOfHead];
+        Columns<Element> v[kRoundBlocks];
         for (int i = 0; i < blocks; ++i) {
-            const int count = keys - i * kBlockTokens < kBlockTokens ? keys - i * kBlockTokens
-                                                                     : kBlockTokens;
-            for (int p = 0; p < panels; ++p) columns[p] = v_blocks[i] + p * kPanel * kColumnStep;
-            multiply_rows<A, B>(rows, panels, tile.weights + i * kBlockTokens, kRoundKeys, columns,
-                                2 * dim, count / 2, count % 2, true, tile.values, dim);
+            const int rest = keys - i * kBlockTokens;
+            const int count = rest < kBlockTokens ? rest : kBlockTokens;
+            for (int p = 0; p < panels; ++p) {
+                columns[i][p] = v_blocks[i] + p * kPanel * kColumnStep;
+                ahead[i][p] = next_k[i] + p * kPanel * kColumnStep;
+            }
+            v[i] = {columns[i], ahead[i], 2 * dim, count / 2, count % 2 != 0};
         }
+        multiply_rows<A, B>(rows, panels, tile.weights, kRoundKeys, {v, blocks}, true,
+                            tile.values + (ptrdiff_t)row0 * dim, dim);
     }
 
-    void write(const Segment& segment, int head, const QueryTile<A>& tile) const {
-        for (int row = 0; row < segment.num_queries * group; ++row) {
+    // Heads that read few rows go through the keys together: those of a page lie side by side.
+    void run(const Segment& segment, int first_head, int heads, QueryTile<A>& tile) const {
+        const int rows = rows_of(segment), end = first_head + heads;
+        for (int head = first_head; head < end; ++head)
+            gather(segment, head, (head - first_head) * rows, tile);
+        const int first = segment.key_begin / kBlockTokens * kBlockTokens;
+        for (int key0 = first; key0 < segment.key_end; key0 += kRoundKeys)
+            for (int head = first_head; head < end; ++head) {
+                const bool is_last = head == end - 1;
+                round(segment, head, key0, is_last ? first_head : head + 1,
+                      is_last ? key0 + kRoundKeys : key0, (head - first_head) * rows, tile);
+            }
+        for (int head = first_head; head < end; ++head)
+            write(segment, head, (head - first_head) * rows, tile);
+    }
+
+private:
+    void write(const Segment& segment, int head, int row0, const QueryTile<A>& tile) const {
+        for (int row = 0; row < rows_of(segment); ++row) {
             const int query = segment.first_query + row / group;
             const int token = in.query_tokens[query], q_head = head * group + row % group;
-            const float* const values = tile.values + (ptrdiff_t)row * dim;
+            const float* const values = tile.values + (ptrdiff_t)(row0 + row) * dim;
+            const float peak = tile.peak[row0 + row], total = tile.total[row0 + row];
             const int slot = in.query_slots[query];
             if (slot < 0) {
                 A* const out = (A*)op.out + ((ptrdiff_t)token * op.num_heads + q_head) * dim;
-                const float factor = 1.0f / tile.total[row];
+                const float factor = 1.0f / total;
                 for (int i = 0; i < dim; i += kLanes) store_row(out + i, load(values + i) * factor);
             } else {
                 float* const out =
                     in.partials + ((ptrdiff_t)slot * op.num_heads + q_head) * (dim + 2);
-                out[0] = tile.peak[row];
-                out[1] = tile.total[row];
+                out[0] = peak;
+                out[1] = total;
                 memcpy(out + 2, values, sizeof(float) * dim);
             }
         }
@@ -176,14 +208,13 @@ template <class A, class B>
 void attend(const Attend& op, const AttendInputs& in, int begin, int end) {
     const Attention<A, B> attention{op, in};
     QueryTile<A> tile;
-    for (int item = begin; item < end; ++item) {
+    for (int item = begin; item < end;) {
         const Segment& segment = in.segments[item / op.num_kv_heads];
-        const int head = item % op.num_kv_heads;
-        attention.gather(segment, head, tile);
-        const int first = segment.key_begin / kBlockTokens * kBlockTokens;
-        for (int key0 = first; key0 < segment.key_end; key0 += kRoundKeys)
-            attention.round(segment, head, key0, tile);
-        attention.write(segment, head, tile);
+        const int first = item % op.num_kv_heads, fitting = kMaxQueryRows / attention.rows_of(segment);
+        int heads = end - item < op.num_kv_heads - first ? end - item : op.num_kv_heads - first;
+        if (heads > fitting) heads = fitting < 1 ? 1 : fitting;
+        attention.run(segment, first, heads, tile);
+        item += heads;
     }
 }
 

@@ -80,12 +80,16 @@ void AttentionPlan::add_level(const Runs& runs, int low, int high, int first_pag
     if ((shared - first_page) * page_size_ >= kMinSharedKeys) {
         const int32_t* pages = pages_of(runs, order_[low]);
         const int key_begin = first_page * page_size_, key_end = shared * page_size_;
+        int rest = 0;
+        for (int i = low; i < high; ++i)
+            rest += runs.offsets[order_[i] + 1] - runs.offsets[order_[i]];
+        const int tiles = (rest + max_tile_tokens_ - 1) / max_tile_tokens_;
+        const int most = (rest + tiles - 1) / tiles;  // even tiles keep the threads even
         add_segment(pages, key_begin, key_end);
         for (int i = low; i < high; ++i) {
             const int run = order_[i];
             for (int token = runs.offsets[run]; token < runs.offsets[run + 1]; ++token) {
-                if (segments_.back().num_queries == max_tile_tokens_)
-                    add_segment(pages, key_begin, key_end);
+                if (segments_.back().num_queries == most) add_segment(pages, key_begin, key_end);
                 add_tokens(token, token + 1);
             }
         }

@@ -8,6 +8,7 @@
 
 namespace sglite::SGLITE_ISA {
 
+constexpr ptrdiff_t kAheadBytes = 1024;
 constexpr ptrdiff_t kWeightBlockBytes = 192 << 10;  // of weights that stay in the cache over rows
 
 inline Floats activate(Floats x, Activation function) {
@@ -110,12 +111,14 @@ void linear(const Linear& op, int rows, int begin, int end) {
                 const int panels = panel_end - panel < group ? panel_end - panel : group;
                 for (int done = 0; done < panels; done += at_once) {
                     const int now = panels - done < at_once ? panels - done : at_once;
-                    const Element* columns[kMaxPanels];
-                    for (int p = 0; p < now; ++p)
+                    const Element *columns[kMaxPanels], *ahead[kMaxPanels];
+                    for (int p = 0; p < now; ++p) {
                         columns[p] = weight + (panel + done + p) * panel_size;
+                        ahead[p] = columns[p] + kAheadBytes / sizeof(Element);
+                    }
+                    const Columns<Element> all{columns, ahead, 2 * kPanel, pairs, false};
                     multiply<A, B>(count, now, x + (ptrdiff_t)row0 * op.num_inputs, op.num_inputs,
-                                   columns, 2 * kPanel, pairs, false, false,
-                                   result + done * kPanel, kStride);
+                                   {&all, 1}, 0, false, result + done * kPanel, kStride);
                 }
                 for (int p = 0; p < panels; p += unit_panels) {
                     if (is_gated)

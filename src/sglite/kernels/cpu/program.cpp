@@ -118,8 +118,13 @@ int Program::units_of(const Recorded& recorded, const Step& step) const {
 }
 
 int Program::grain_of(const Op& op, int units, int num_threads) const {
-    if (std::holds_alternative<AttendOp>(op)) return 1;
     int grain = std::max(1, units / (kShares * num_threads));
+    if (const AttendOp* attend = std::get_if<AttendOp>(&op)) {
+        // Heads of a segment that are read together: all of them, unless there is too little to do.
+        const int heads = attend->args.num_kv_heads;
+        while (heads % grain != 0 || grain > heads) --grain;
+        return grain;
+    }
     if (const ptrdiff_t bytes = weight_bytes(op))
         grain = std::min(grain, (int)std::max<ptrdiff_t>(1, kPartBytes / bytes));
     return grain;

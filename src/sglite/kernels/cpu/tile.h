@@ -39,8 +39,36 @@ struct BFloat16Pairs {
     }
 };
 
-// acc += A[rows, 2 * pairs (+ 1)] times B. `columns[p]` is the first pair of panel p. `is_odd` adds
-// one more row of B and leaves its neighbour unread: that may be memory nobody has written.
+// B of one product: `pairs` pairs of rows, `pair_stride` numbers apart, in panels. `panels[p]` is the
+// first pair of a panel; at `ahead[p]`, as far apart, lies what is read next, or something readable.
+// `is_odd`: one more row, whose neighbour stays unread: that may be memory nobody has written.
+template <class Element>
+struct Columns {
+    const Element* const* panels;
+    const Element* const* ahead;
+    ptrdiff_t pair_stride;
+    int pairs;
+    bool is_odd;
+
+    Columns from(int panel) const {
+        return {panels + panel, ahead + panel, pair_stride, pairs, is_odd};
+    }
+    int rows() const { return 2 * pairs + is_odd; }
+
+    // With few rows a product is bound by memory: ask for what comes next while this is computed.
+    inline __attribute__((always_inline)) void prefetch(int panel, ptrdiff_t offset) const {
+        for (unsigned line = 0; line < sizeof(Element) / 2; ++line)  // a pair is so many lines
+            __builtin_prefetch(ahead[panel] + offset + line * (pair_stride / 2));
+    }
+};
+
+template <class Element>
+struct Parts {
+    const Columns<Element>* parts;
+    int num_parts;
+};
+
+// acc += A[rows, 2 * pairs (+ 1)] times B.
 template <class A, class B, int Rows, int Panels>
 struct Product;
 
@@ -50,34 +78,47 @@ struct Product<float, B, Rows, Panels> {
     static constexpr int kVectors = Panels * kPanelVectors;
 
     static inline __attribute__((always_inline)) void half_pair(
-        const float* a, ptrdiff_t a_stride, const Element* const* columns, ptrdiff_t offset,
-        ptrdiff_t pair_stride, int which, Floats (&acc)[Rows][kVectors]) {
-        Floats b[kVectors];
-#pragma GCC unroll 16
-        for (int v = 0; v < kVectors; ++v)
-            b[v] = B::half(columns[v / kPanelVectors] + offset, pair_stride, v % kPanelVectors,
+        const float* a, ptrdiff_t a_stride, const Columns<Element>& b, ptrdiff_t offset, int which,
+        Floats (&acc)[Rows][kVectors]) {
+        const auto column = [&](int v) __attribute__((always_inline)) {
+            return B::half(b.panels[v / kPanelVectors] + offset, b.pair_stride, v % kPanelVectors,
                            which);
+        };
+        if constexpr (Rows <= kVectors) {  // the fewer of the two stay in registers
+            Floats values[Rows];
 #pragma GCC unroll 16
-        for (int row = 0; row < Rows; ++row) {
-            const Floats value = broadcast(a[row * a_stride + which]);
+            for (int row = 0; row < Rows; ++row)
+                values[row] = broadcast(a[row * a_stride + which]);
 #pragma GCC unroll 16
-            for (int v = 0; v < kVectors; ++v) acc[row][v] += value * b[v];
+            for (int v = 0; v < kVectors; ++v) {
+                const Floats numbers = column(v);
+#pragma GCC unroll 16
+                for (int row = 0; row < Rows; ++row) acc[row][v] += values[row] * numbers;
+            }
+        } else {
+            Floats numbers[kVectors];
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) numbers[v] = column(v);
+#pragma GCC unroll 16
+            for (int row = 0; row < Rows; ++row) {
+                const Floats value = broadcast(a[row * a_stride + which]);
+#pragma GCC unroll 16
+                for (int v = 0; v < kVectors; ++v) acc[row][v] += value * numbers[v];
+            }
         }
     }
 
-    static inline __attribute__((always_inline)) void add(
-        const float* a, ptrdiff_t a_stride, const Element* const* columns, ptrdiff_t pair_stride,
-        int pairs, bool is_odd, Floats (&acc)[Rows][kVectors]) {
-        for (int pair = 0; pair < pairs; ++pair) {
-            const ptrdiff_t offset = pair * pair_stride;
-            if (Rows <= 2)  // bound by memory: ask for what comes some lines later
-                for (int p = 0; p < Panels; ++p)
-                    __builtin_prefetch((const char*)(columns[p] + offset) + 1024);
-            half_pair(a + 2 * pair, a_stride, columns, offset, pair_stride, 0, acc);
-            half_pair(a + 2 * pair, a_stride, columns, offset, pair_stride, 1, acc);
+    static inline __attribute__((always_inline)) void add(const float* a, ptrdiff_t a_stride,
+                                                          const Columns<Element>& b,
+                                                          Floats (&acc)[Rows][kVectors]) {
+        for (int pair = 0; pair < b.pairs; ++pair) {
+            const ptrdiff_t offset = pair * b.pair_stride;
+            if (Rows <= 2)
+                for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
+            half_pair(a + 2 * pair, a_stride, b, offset, 0, acc);
+            half_pair(a + 2 * pair, a_stride, b, offset, 1, acc);
         }
-        if (is_odd)
-            half_pair(a + 2 * pairs, a_stride, columns, pairs * pair_stride, pair_stride, 0, acc);
+        if (b.is_odd) half_pair(a + 2 * b.pairs, a_stride, b, b.pairs * b.pair_stride, 0, acc);
     }
 };
 
@@ -87,18 +128,19 @@ template <int Rows, int Panels>
 struct Product<bf16, BFloat16Pairs, Rows, Panels> {
     static constexpr int kVectors = Panels * kPanelVectors;
 
-    static inline __attribute__((always_inline)) void add(
-        const bf16* a, ptrdiff_t a_stride, const bf16* const* columns, ptrdiff_t pair_stride,
-        int pairs, bool is_odd, Floats (&acc)[Rows][kVectors]) {
-        for (int pair = 0; pair < pairs + is_odd; ++pair) {
-            const uint32_t mask = pair < pairs ? 0xffffffffu : 0x0000ffffu;
-            const ptrdiff_t offset = pair * pair_stride;
-            Bits b[kVectors];
+    static inline __attribute__((always_inline)) void add(const bf16* a, ptrdiff_t a_stride,
+                                                          const Columns<bf16>& b,
+                                                          Floats (&acc)[Rows][kVectors]) {
+        for (int pair = 0; pair < b.pairs + b.is_odd; ++pair) {
+            const uint32_t mask = pair < b.pairs ? 0xffffffffu : 0x0000ffffu;
+            const ptrdiff_t offset = pair * b.pair_stride;
+            if (Rows <= 2)
+                for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
+            Bits pairs[kVectors];
 #pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v) {
-                const bf16* source = columns[v / kPanelVectors] + offset;
-                if (Rows <= 2) __builtin_prefetch((const char*)source + 1024);
-                b[v] = load_bits(source + (v % kPanelVectors) * kLanes * 2) & mask;
+                const bf16* const source = b.panels[v / kPanelVectors] + offset;
+                pairs[v] = load_bits(source + (v % kPanelVectors) * kLanes * 2) & mask;
             }
 #pragma GCC unroll 16
             for (int row = 0; row < Rows; ++row) {
@@ -107,7 +149,7 @@ struct Product<bf16, BFloat16Pairs, Rows, Panels> {
                 const __m512bh both = (__m512bh)_mm512_set1_epi32((int)(value & mask));
 #pragma GCC unroll 16
                 for (int v = 0; v < kVectors; ++v)
-                    acc[row][v] = (Floats)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)b[v],
+                    acc[row][v] = (Floats)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)pairs[v],
                                                            both);
             }
         }
@@ -115,18 +157,20 @@ struct Product<bf16, BFloat16Pairs, Rows, Panels> {
 };
 #endif
 
-// `result` (leading dimension in numbers) = or += rows of A times panels, with any number of rows.
+// `result` (leading dimension in numbers) = or += rows of A times `Panels` panels of B from
+// `first_panel` on. B's rows lie in parts, one below the other.
 template <class A, class B, int Rows, int Panels>
-inline void multiply_exactly(const A* a, ptrdiff_t a_stride,
-                             const typename B::Element* const* columns, ptrdiff_t pair_stride,
-                             int pairs, bool is_odd, bool adds, float* result,
-                             ptrdiff_t result_stride) {
+inline void multiply_exactly(const A* a, ptrdiff_t a_stride, const Parts<typename B::Element>& b,
+                             int first_panel, bool adds, float* result, ptrdiff_t result_stride) {
     constexpr int kVectors = Panels * kPanelVectors;
     Floats acc[Rows][kVectors];
     for (int row = 0; row < Rows; ++row)
         for (int v = 0; v < kVectors; ++v)
             acc[row][v] = adds ? load(result + row * result_stride + v * kLanes) : Floats{};
-    Product<A, B, Rows, Panels>::add(a, a_stride, columns, pair_stride, pairs, is_odd, acc);
+    for (int part = 0; part < b.num_parts; ++part) {
+        Product<A, B, Rows, Panels>::add(a, a_stride, b.parts[part].from(first_panel), acc);
+        a += b.parts[part].rows();
+    }
     for (int row = 0; row < Rows; ++row)
         for (int v = 0; v < kVectors; ++v)
             store(result + row * result_stride + v * kLanes, acc[row][v]);
@@ -135,20 +179,19 @@ inline void multiply_exactly(const A* a, ptrdiff_t a_stride,
 // As above with `rows` and `panels` known when it runs: rows <= kMaxRows, panels <= those that fit.
 template <class A, class B, int Rows = kMaxRows, int Panels = panels_for(Rows)>
 inline void multiply(int rows, int panels, const A* a, ptrdiff_t a_stride,
-                     const typename B::Element* const* columns, ptrdiff_t pair_stride, int pairs,
-                     bool is_odd, bool adds, float* result, ptrdiff_t result_stride) {
+                     const Parts<typename B::Element>& b, int first_panel, bool adds,
+                     float* result, ptrdiff_t result_stride) {
     if constexpr (Rows > 1) {
         if (rows < Rows)
-            return multiply<A, B, Rows - 1>(rows, panels, a, a_stride, columns, pair_stride, pairs,
-                                            is_odd, adds, result, result_stride);
+            return multiply<A, B, Rows - 1>(rows, panels, a, a_stride, b, first_panel, adds, result,
+                                            result_stride);
     }
     if constexpr (Panels > 1) {
         if (panels < Panels)
-            return multiply<A, B, Rows, Panels - 1>(rows, panels, a, a_stride, columns, pair_stride,
-                                                    pairs, is_odd, adds, result, result_stride);
+            return multiply<A, B, Rows, Panels - 1>(rows, panels, a, a_stride, b, first_panel, adds,
+                                                    result, result_stride);
     }
-    multiply_exactly<A, B, Rows, Panels>(a, a_stride, columns, pair_stride, pairs, is_odd, adds,
-                                         result, result_stride);
+    multiply_exactly<A, B, Rows, Panels>(a, a_stride, b, first_panel, adds, result, result_stride);
 }
 
 }  // namespace sglite::SGLITE_ISA
