@@ -105,6 +105,9 @@ class ModelOptions(OptionGroup):
     ] = option("auto")
     """Which instruction set the compiled CPU kernels use; `torch` is the reference without them;
     `auto` the fastest that this machine has."""
+    cpu_cores: str = option("auto")
+    """Cores that compute: `auto` takes as many threads as this process can keep busy, each on a
+    core of its own where they are more than 4; `any` pins none; in a list, `0-3,8`, each has one."""
     context_length: int | None = option(
         None, ge=1, aliases=("max-model-len", "max-seq-len-override")
     )

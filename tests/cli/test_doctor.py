@@ -1,11 +1,12 @@
 import json
+import os
 import types
 
 import pytest
 import torch
 
 from sglite.cli import doctor, main
-from sglite.cli.machine import Cores
+from sglite.engine.cores import Cores
 from sglite.kernels import cpu
 from sglite.memory import MemoryFacts
 
@@ -125,11 +126,15 @@ def test_limits_of_the_cores_are_named(monkeypatch, cores, text, why):
     assert (finding.text, finding.why) == (text, why)
 
 
-def test_more_threads_than_cores_are_advised_against(extension, monkeypatch):
+def test_threads_are_those_that_an_engine_would_take(extension, monkeypatch):
     extension("avx2")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert doctor.about_threads(Cores(8, 8, None)).why == "from own threads"
-    assert "OMP_NUM_THREADS=1 is" in doctor.about_threads(Cores(8, 8, 1.5)).why
+    free = doctor.about_threads("auto", Cores(8, 8, None))
+    assert (free.text, free.why) == ("4", "from own threads, not pinned")
+    limited = doctor.about_threads("auto", Cores(8, 8, 1.5))
+    assert limited.text == "1" and limited.why.endswith("; torch alone would take 4")
+    first = min(os.sched_getaffinity(0))
+    assert f"on cores {first};" in doctor.about_threads(str(first), Cores(8, 8, None)).why
 
 
 def test_memory_is_that_of_the_memory_plan(monkeypatch, capsys):

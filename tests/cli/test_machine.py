@@ -1,8 +1,6 @@
-import os
-
 import pytest
 
-from sglite.cli.machine import Cores, cpu_flags, cpu_name, huge_pages, read_cores
+from sglite.cli.machine import cpu_flags, cpu_name, huge_pages
 
 X86 = ("processor : 0", "model name : Some CPU @ 2 GHz", "flags : fpu fma avx2 avx512f amx_tile")
 ARM = ("processor : 0", "Features : fp asimd bf16", "", "Model : A board")
@@ -20,38 +18,6 @@ def machine(tmp_path):
 
     write("proc/self/cgroup", "0::/")
     return write
-
-
-def quota(root):
-    return read_cores(root).quota
-
-
-def test_without_a_limit_all_usable_cores_are_effective(machine):
-    cores = read_cores(machine("sys/fs/cgroup/cpu.max", "max 100000"))
-    assert cores.quota is None and cores.total == os.cpu_count()
-    assert cores.effective == cores.usable == len(os.sched_getaffinity(0))
-
-
-def test_quota_of_version_2_is_its_share_of_the_period(machine):
-    assert quota(machine("sys/fs/cgroup/cpu.max", "150000 100000")) == 1.5
-
-
-def test_quota_of_version_1_is_its_share_of_the_period(machine):
-    machine("proc/self/cgroup", "4:memory:/m", "1:cpu:/a/b", "0::/")
-    machine("sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us", "50000")
-    assert quota(machine("sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us", "200000")) == 4
-    assert quota(machine("sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us", "-1")) is None
-
-
-def test_the_tightest_level_counts(machine):
-    machine("proc/self/cgroup", "0::/outer/inner")
-    machine("sys/fs/cgroup/outer/inner/cpu.max", "400000 100000")
-    assert quota(machine("sys/fs/cgroup/outer/cpu.max", "200000 100000")) == 2
-
-
-@pytest.mark.parametrize(("limit", "effective"), [(None, 4), (8.0, 4), (1.5, 1.5)])
-def test_effective_is_the_tighter_of_affinity_and_quota(limit, effective):
-    assert Cores(total=16, usable=4, quota=limit).effective == effective
 
 
 def test_x86_flags_are_told_present_and_absent(machine):
@@ -77,7 +43,7 @@ def test_cpu_has_the_name_that_the_system_gives(machine):
 
 def test_where_the_system_says_nothing_so_do_we(tmp_path):
     assert cpu_flags(tmp_path) == {} and huge_pages(tmp_path) is None
-    assert cpu_name(tmp_path) and read_cores(tmp_path).quota is None
+    assert cpu_name(tmp_path)
 
 
 def test_the_setting_of_huge_pages_is_the_one_in_brackets(machine):

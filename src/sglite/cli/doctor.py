@@ -17,8 +17,8 @@ from sglite.config_flags import add_option_arguments
 from sglite.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sglite.cli.machine import Cores
     from sglite.config import EngineConfig
+    from sglite.engine.cores import Cores
 
 COLUMNS = 100
 HOW_TO_COMPILE = (
@@ -60,15 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def diagnose(config: EngineConfig) -> list[Finding]:
     """What an engine with these options would find here."""
-    from sglite.cli.machine import read_cores
     from sglite.config_resolve import detect_hardware, resolve
+    from sglite.engine.cores import read_cores
 
     config = resolve(config, detect_hardware())
     cores = read_cores()
     return [
         *_about_software(),
         about_cores(cores),
-        about_threads(cores),
+        about_threads(config.cpu_cores, cores),
         *_about_cpu(),
         _about_memory(),
         _about_huge_pages(),
@@ -122,20 +122,25 @@ def about_cores(cores: Cores) -> Finding:
     return Finding("cores", asdict(cores) | {"effective": cores.effective}, text, why)
 
 
-def about_threads(cores: Cores) -> Finding:
-    """How many threads compute and whose they are; advice where they are too many."""
+def about_threads(option: str, cores: Cores) -> Finding:
+    """How many threads an engine with this ``cpu_cores`` computes with, whose they are, and where."""
     import torch
 
+    from sglite.engine.compute_threads import choose_threads
+    from sglite.engine.cores import usable_cores, whole_cores
     from sglite.kernels import cpu
 
-    threads = torch.get_num_threads()
+    default = torch.get_num_threads()
+    threads = choose_threads(option, cores, usable_cores(), default, whole_cores)
     extension = cpu.extension()
     source = "torch" if extension is None else extension.thread_source()
-    why = f"from {source}"
-    fitting = max(1, int(cores.effective))
-    if threads > fitting:
-        why += f"; more than the cores: OMP_NUM_THREADS={fitting} is likely faster"
-    return Finding("threads", {"count": threads, "source": source}, str(threads), why)
+    why = f"from {source}, not pinned"
+    if threads.pinned:
+        why = f"from {source}, on cores {', '.join(map(str, threads.pinned))}"
+    if threads.count < default:
+        why += f"; torch alone would take {default}"
+    value = {"count": threads.count, "source": source, "pinned": list(threads.pinned)}
+    return Finding("threads", value, str(threads.count), why)
 
 
 def _about_cpu() -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What the system says of this machine: the CPU, its cores and its pages.
+"""What the system says of this machine: the CPU and its pages.
 
 Read from /proc and /sys, below ``root`` in tests. Where a system has no such files, what it does
 not say is None or empty.
@@ -6,12 +6,8 @@ not say is None or empty.
 
 from __future__ import annotations
 
-import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
-
-from sglite.memory.facts import cgroup_directories
 
 # What makes a difference to the kernels, as Linux names it; `asimd` is what others call NEON.
 X86_FLAGS = (
@@ -26,36 +22,6 @@ X86_FLAGS = (
 )
 ARM_FLAGS = ("asimd", "asimddp", "i8mm", "bf16", "sve")
 HUGE_PAGES = "sys/kernel/mm/transparent_hugepage/enabled"
-
-
-@dataclass(frozen=True, slots=True)
-class Cores:
-    """``usable``: those that this process may run on; ``quota``: how many its cgroup pays for.
-
-    ``quota`` is None where nothing limits it; it may be a fraction.
-    """
-
-    total: int
-    usable: int
-    quota: float | None
-
-    @property
-    def effective(self) -> float:
-        """How many can be busy all the time."""
-        return self.usable if self.quota is None else min(self.usable, self.quota)
-
-
-def read_cores(root: Path = Path("/")) -> Cores:
-    """The cores of this machine and what of them this process gets."""
-    total = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
-    quotas = [
-        quota
-        for directory in cgroup_directories(root, "cpu")
-        for quota in (_quota_of_version_2(directory), _quota_of_version_1(directory))
-        if quota is not None
-    ]
-    return Cores(total, usable, min(quotas, default=None))
 
 
 def cpu_name(root: Path = Path("/")) -> str:
@@ -79,22 +45,6 @@ def huge_pages(root: Path = Path("/")) -> str | None:
     """When Linux backs memory with huge pages: always, madvise or never."""
     chosen = [word for word in _text(root / HUGE_PAGES).split() if word.startswith("[")]
     return chosen[0].strip("[]") if chosen else None
-
-
-def _quota_of_version_2(directory: Path) -> float | None:
-    """``cpu.max`` holds microseconds of a period, or ``max``, and the period."""
-    return _share(_text(directory / "cpu.max").split())
-
-
-def _quota_of_version_1(directory: Path) -> float | None:
-    names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # the quota is -1 where there is none
-    return _share([_text(directory / name).strip() for name in names])
-
-
-def _share(words: list[str]) -> float | None:
-    if len(words) != 2 or not all(word.isdigit() and int(word) for word in words):
-        return None
-    return int(words[0]) / int(words[1])
 
 
 def _cpuinfo(root: Path, *names: str) -> str:

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from sglite.config import EngineConfig
+from sglite.engine.compute_threads import settle_threads
 from sglite.engine.engine import Engine
 from sglite.engine.executor import Executor
 from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
@@ -51,6 +52,8 @@ def assemble_engine(
     memory does not suffice, before any large allocation.
     """
     memory = plan_for_config(config, info)
+    if config.device == "cpu":
+        settle_threads(config.cpu_cores)
     config = dataclasses.replace(
         config, context_length=memory.context_length, max_total_tokens=memory.num_tokens
     )

@@ -19,6 +19,9 @@ def best_x_type(arg: str, /) -> Literal["bfloat16", "float32"]:
 def thread_source() -> str:
     """Whose threads run programs: ``torch's OpenMP runtime`` or ``own threads``."""
 
+def pin_threads(cores: Sequence[int]) -> None:
+    """Threads of programs but the calling one stay on their place in ``cores``; Linux only."""
+
 def pack(source: Array, target: Array, first_panel: int, panel_step: int, num_threads: int) -> None:
     """Write the rows of a matrix, float32 or bfloat16, into panels of 16 from ``first_panel`` on.
 

@@ -337,6 +337,7 @@ NB_MODULE(_cpu, m) {
         return kernels_of(name).best_x_type == Type::bfloat16 ? "bfloat16" : "float32";
     });
     m.def("thread_source", &thread_source);
+    m.def("pin_threads", &pin_threads, nb::arg("cores"));
     m.def("pack", &pack, nb::arg("source"), nb::arg("target"), nb::arg("first_panel"),
           nb::arg("panel_step"), nb::arg("num_threads"));
     m.def("unpack", &unpack, nb::arg("packed"), nb::arg("num_inputs"), nb::arg("rows"),

@@ -48,6 +48,27 @@ const GnuOpenMP& gnu_openmp() {
     return found;
 }
 
+std::vector<int>& pinned_cores() {
+    static std::vector<int> cores;
+    return cores;
+}
+
+// A thread of a pool is pinned once; the next one of a pool that is made anew, too.
+void pin(int thread) {
+#if defined(__linux__)
+    thread_local int core = -1;
+    const std::vector<int>& cores = pinned_cores();
+    if (thread == 0 || thread >= (int)cores.size() || core == cores[thread]) return;
+    core = cores[thread];
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(core, &only);
+    sched_setaffinity(0, sizeof only, &only);  // 0: this thread; where it may not, it stays free
+#else
+    (void)thread;
+#endif
+}
+
 struct Region {
     void (*body)(void*, int, int);
     void* context;
@@ -55,6 +76,7 @@ struct Region {
 
 void enter_region(void* data) {
     const Region& region = *(const Region*)data;
+    pin(gnu_openmp().thread_num());
     region.body(region.context, gnu_openmp().thread_num(), gnu_openmp().num_threads());
 }
 
@@ -82,6 +104,8 @@ void run_on_threads(int num_threads, void (*body)(void*, int, int), void* contex
     body(context, 0, num_threads);
     for (std::thread& other : others) other.join();
 }
+
+void pin_threads(std::vector<int> cores) { pinned_cores() = std::move(cores); }
 
 const char* thread_source() {
     return gnu_openmp().is_there() ? "torch's OpenMP runtime" : "own threads";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <vector>
 
 namespace sglite {
 
@@ -26,10 +27,14 @@ private:
 };
 
 // Calls `body(context, thread, num_threads)` once on each of at most `num_threads` threads and
-// returns when all have. The threads are those of the OpenMP runtime that torch has loaded, where there is one;
-// otherwise they are started for the call.
+// returns when all have. The threads are those of the OpenMP runtime that torch has loaded, where
+// there is one; otherwise they are started for the call.
 void run_on_threads(int num_threads, void (*body)(void*, int thread, int num_threads),
                     void* context);
+
+// The OpenMP threads of later regions but the calling one stay on their place in `cores`, each from its
+// next region on; empty: those that were not pinned yet stay free. Only on Linux.
+void pin_threads(std::vector<int> cores);
 
 // "torch's OpenMP runtime" or "own threads"
 const char* thread_source();
