@@ -87,30 +87,35 @@ template <int Rows, int Panels>
 struct Product<bf16, BFloat16Pairs, Rows, Panels> {
     static constexpr int kVectors = Panels * kPanelVectors;
 
+    static inline __attribute__((always_inline)) void one_pair(
+        const bf16* a, ptrdiff_t a_stride, const bf16* const* columns, ptrdiff_t offset,
+        uint32_t mask, Floats (&acc)[Rows][kVectors]) {
+        Bits b[kVectors];
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors; ++v) {
+            const bf16* source = columns[v / kPanelVectors] + offset;
+            if (Rows <= 2) __builtin_prefetch((const char*)source + 1024);
+            b[v] = load_bits(source + (v % kPanelVectors) * kLanes * 2) & mask;
+        }
+#pragma GCC unroll 16
+        for (int row = 0; row < Rows; ++row) {
+            uint32_t value;
+            memcpy(&value, a + row * a_stride, 4);
+            const __m512bh both = (__m512bh)_mm512_set1_epi32((int)(value & mask));
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v)
+                acc[row][v] =
+                    (Floats)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)b[v], both);
+        }
+    }
+
     static inline __attribute__((always_inline)) void add(
         const bf16* a, ptrdiff_t a_stride, const bf16* const* columns, ptrdiff_t pair_stride,
         int pairs, bool is_odd, Floats (&acc)[Rows][kVectors]) {
-        for (int pair = 0; pair < pairs + is_odd; ++pair) {
-            const uint32_t mask = pair < pairs ? 0xffffffffu : 0x0000ffffu;
-            const ptrdiff_t offset = pair * pair_stride;
-            Bits b[kVectors];
-#pragma GCC unroll 16
-            for (int v = 0; v < kVectors; ++v) {
-                const bf16* source = columns[v / kPanelVectors] + offset;
-                if (Rows <= 2) __builtin_prefetch((const char*)source + 1024);
-                b[v] = load_bits(source + (v % kPanelVectors) * kLanes * 2) & mask;
-            }
-#pragma GCC unroll 16
-            for (int row = 0; row < Rows; ++row) {
-                uint32_t value;
-                memcpy(&value, a + row * a_stride + 2 * pair, 4);
-                const __m512bh both = (__m512bh)_mm512_set1_epi32((int)(value & mask));
-#pragma GCC unroll 16
-                for (int v = 0; v < kVectors; ++v)
-                    acc[row][v] = (Floats)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)b[v],
-                                                           both);
-            }
-        }
+        for (int pair = 0; pair < pairs; ++pair)
+            one_pair(a + 2 * pair, a_stride, columns, pair * pair_stride, 0xffffffffu, acc);
+        if (is_odd)
+            one_pair(a + 2 * pairs, a_stride, columns, pairs * pair_stride, 0x0000ffffu, acc);
     }
 };
 #endif
@@ -122,12 +127,19 @@ inline void multiply_exactly(const A* a, ptrdiff_t a_stride,
                              int pairs, bool is_odd, bool adds, float* result,
                              ptrdiff_t result_stride) {
     constexpr int kVectors = Panels * kPanelVectors;
-    Floats acc[Rows][kVectors];
-    for (int row = 0; row < Rows; ++row)
-        for (int v = 0; v < kVectors; ++v)
-            acc[row][v] = adds ? load(result + row * result_stride + v * kLanes) : Floats{};
+    Floats acc[Rows][kVectors] = {};
+    // Unrolled, as in Product, or the compiler keeps the accumulators in memory around its loop.
+    if (adds) {
+#pragma GCC unroll 16
+        for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v)
+                acc[row][v] = load(result + row * result_stride + v * kLanes);
+    }
     Product<A, B, Rows, Panels>::add(a, a_stride, columns, pair_stride, pairs, is_odd, acc);
+#pragma GCC unroll 16
     for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
         for (int v = 0; v < kVectors; ++v)
             store(result + row * result_stride + v * kLanes, acc[row][v]);
 }
