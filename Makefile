@@ -6,6 +6,7 @@
 #   make test-slow   the long ones
 #   make check       what CI runs: lint, types, contract, sizes, test
 #   make sanitize    the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make emulate     the kernels' tests of AVX-512 and AVX-VNNI on a machine with AVX2 alone
 #   make lint | types | contract | sizes | bench | docs | clean
 
 PYTHON ?= python3
@@ -16,11 +17,12 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 KERNELS := src/sglite/kernels/cpu
 SANITIZED := build/sanitized
+EMULATED := build/emulated
 
 # Compilers at once; without it as many as there are cores, and two more.
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
-.PHONY: help setup run test test-slow check lint types contract sizes sanitize bench docs clean
+.PHONY: help setup run test test-slow check lint types contract sizes sanitize emulate bench docs clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -47,7 +49,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt CMakeLists.txt $(wildcard $(KER
 say-if-not-compiled:
 	@ls $(KERNELS)/_cpu.*.so >/dev/null 2>&1 || { rm -rf build/editable-*; \
 	  echo "NOTE: the CPU kernels were not compiled. Everything works without them, several times slower."; \
-	  echo "      Install a C++ compiler (g++ 11 or clang 12 and newer), then: touch CMakeLists.txt; make setup"; \
+	  echo "      Install a C++ compiler (g++ 11 or clang 12 and newer for all instruction sets), then: touch CMakeLists.txt; make setup"; \
 	  echo "      To see what failed: $(PIP_INSTALL) --no-build-isolation -v -e ."; }
 
 $(VENV)/.dev: $(VENV)/.runtime
@@ -99,6 +101,20 @@ sanitize: $(VENV)/.dev
 	  PYTHONPATH=$(CURDIR)/$(SANITIZED)/src; \
 	$(BIN)/python -c 'import sys; from sglite.kernels.cpu import why_missing; sys.exit(why_missing())' && \
 	$(BIN)/python -m pytest -o pythonpath="$(SANITIZED)/src ." --capture=sys tests/kernels $(PYTEST_ARGS)
+
+# As above, with the code of AVX-512 and AVX-VNNI over an immintrin.h in plain C++.
+emulate: $(VENV)/.dev
+	@echo "Compiling the CPU kernels for an emulated machine (a minute, the first time)"
+	$(BIN)/cmake -S . -B $(EMULATED)/build -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+	  -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DSGLITE_EMULATE=ON
+	$(BIN)/cmake --build $(EMULATED)/build
+	rm -rf $(EMULATED)/src && mkdir -p $(EMULATED)/src && cp -R src/sglite $(EMULATED)/src
+	rm -f $(EMULATED)/$(KERNELS)/_cpu.*.so
+	$(BIN)/cmake --install $(EMULATED)/build --prefix $(EMULATED)/src
+	export PYTHONPATH=$(CURDIR)/$(EMULATED)/src; \
+	$(BIN)/python -c 'import sys; from sglite.kernels.cpu import instruction_sets; sys.exit("this machine has no AVX2" if "avx512_bf16" not in instruction_sets() else 0)' && \
+	$(BIN)/python -m pytest -o pythonpath="$(EMULATED)/src ." -n $(WORKERS) tests/kernels \
+	  tests/models/test_replayed_decoder.py tests/engine/test_replay_executor.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/sglite bench $(BENCH) $(BENCH_ARGS)

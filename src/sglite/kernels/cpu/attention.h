@@ -59,7 +59,7 @@ inline void soften(float* scores, A* weights, int low, int high, int width, floa
         Floats score = load(scores + i);
         if (i < low || i + kLanes > high) {
             const Ints place = lanes + i;
-            score = (place >= low) & (place < high) ? score : broadcast(kNothing);
+            score = ((place >= low) & (place < high)) ? score : broadcast(kNothing);
             store(scores + i, score);
         }
         highest = maximum(highest, score);
@@ -76,7 +76,7 @@ inline void soften(float* scores, A* weights, int low, int high, int width, floa
         Floats weight = exponential(load(scores + i) - peak);
         if (i < low || i + kLanes > high) {
             const Ints place = lanes + i;
-            weight = (place >= low) & (place < high) ? weight : Floats{};
+            weight = ((place >= low) & (place < high)) ? weight : Floats{};
         }
         sums += weight;
         store_row(weights + i, weight);

@@ -2,6 +2,10 @@
 
 #include "quantized.h"
 
+#if SGLITE_X86
+#include <cpuid.h>
+#endif
+
 namespace sglite {
 
 #define SGLITE_DECLARE(isa)       \
@@ -13,20 +17,17 @@ namespace sglite {
     extern const QuantizedKernels quantized_kernels; \
     }
 
-SGLITE_DECLARE(portable)
-SGLITE_DECLARE_QUANTIZED(portable)
-#if SGLITE_X86
 SGLITE_DECLARE(avx512_bf16)
 SGLITE_DECLARE(avx512)
 SGLITE_DECLARE(avx2)
+SGLITE_DECLARE(neon)
+SGLITE_DECLARE(portable)
 SGLITE_DECLARE_QUANTIZED(avx512_vnni)
 SGLITE_DECLARE_QUANTIZED(avx512)
 SGLITE_DECLARE_QUANTIZED(avx2_vnni)
 SGLITE_DECLARE_QUANTIZED(avx2)
-#elif SGLITE_ARM64
-SGLITE_DECLARE(neon)
 SGLITE_DECLARE_QUANTIZED(neon)
-#endif
+SGLITE_DECLARE_QUANTIZED(portable)
 
 namespace {
 
@@ -40,25 +41,58 @@ Kernels table(const char* name, const Kernels& kernels, const QuantizedKernels& 
 #define SGLITE_TABLE(name, isa, quantized) \
     table(#name, isa::kernels, quantized_##quantized::quantized_kernels)
 
+#if SGLITE_X86
+// What this machine has, of what the kernels use.
+struct Machine {
+    bool avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16;
+};
+
+Machine machine() {
+    Machine has{};
+    __builtin_cpu_init();  // its answers count the system's support of the registers in
+    has.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#if SGLITE_EMULATE
+    has.avx2_vnni = has.avx512 = has.avx512_vnni = has.avx512_bf16 = has.avx2;
+#else
+    has.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                 __builtin_cpu_supports("avx512cd");
+    // Names that compilers learned late, so their bits: CPUID, leaf 7, EAX of subleaf 1, ECX of 0.
+    unsigned eax, ebx, ecx, edx;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
+        has.avx512_vnni = has.avx512 && (ecx >> 11 & 1);
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) {
+        has.avx2_vnni = has.avx2 && (eax >> 4 & 1);
+        has.avx512_bf16 = has.avx512_vnni && (eax >> 5 & 1);  // no machine has it alone
+    }
+#endif
+    return has;
+}
+#endif
+
+// SGLITE_HAS_...: the compiler knew the flags of that code.
 std::vector<Kernels> runnable() {
     std::vector<Kernels> found;
 #if SGLITE_X86
-    __builtin_cpu_init();
-    const bool has_avx512 = __builtin_cpu_supports("avx512f") &&
-                            __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512dq") &&
-                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (has_avx512 && __builtin_cpu_supports("avx512vnni")) {
-        if (__builtin_cpu_supports("avx512bf16"))  // every CPU with this has the other
-            found.push_back(SGLITE_TABLE(avx512_bf16, avx512_bf16, avx512_vnni));
-        found.push_back(SGLITE_TABLE(avx512_vnni, avx512, avx512_vnni));
-    }
-    if (has_avx512) found.push_back(SGLITE_TABLE(avx512, avx512, avx512));
-    if (has_avx2 && __builtin_cpu_supports("avxvnni"))
-        found.push_back(SGLITE_TABLE(avx2_vnni, avx2, avx2_vnni));
-    if (has_avx2) found.push_back(SGLITE_TABLE(avx2, avx2, avx2));
-#elif SGLITE_ARM64
+    const Machine has = machine();
+    (void)has;
+#endif
+#if SGLITE_HAS_AVX512_BF16 && SGLITE_HAS_QUANTIZED_AVX512_VNNI
+    if (has.avx512_bf16) found.push_back(SGLITE_TABLE(avx512_bf16, avx512_bf16, avx512_vnni));
+#endif
+#if SGLITE_HAS_AVX512 && SGLITE_HAS_QUANTIZED_AVX512_VNNI
+    if (has.avx512_vnni) found.push_back(SGLITE_TABLE(avx512_vnni, avx512, avx512_vnni));
+#endif
+#if SGLITE_HAS_AVX512 && SGLITE_HAS_QUANTIZED_AVX512
+    if (has.avx512) found.push_back(SGLITE_TABLE(avx512, avx512, avx512));
+#endif
+#if SGLITE_HAS_AVX2 && SGLITE_HAS_QUANTIZED_AVX2_VNNI
+    if (has.avx2_vnni) found.push_back(SGLITE_TABLE(avx2_vnni, avx2, avx2_vnni));
+#endif
+#if SGLITE_HAS_AVX2 && SGLITE_HAS_QUANTIZED_AVX2
+    if (has.avx2) found.push_back(SGLITE_TABLE(avx2, avx2, avx2));
+#endif
+#if SGLITE_HAS_NEON && SGLITE_HAS_QUANTIZED_NEON
     found.push_back(SGLITE_TABLE(neon, neon, neon));  // every 64-bit ARM has it
 #endif
     found.push_back(SGLITE_TABLE(portable, portable, portable));

@@ -160,11 +160,6 @@ inline Floats squared_error(const float (*values)[kOutputs], int v, int count, F
     return error;
 }
 
-inline Floats round_to_bf16(Floats value) {
-    for (int lane = 0; lane < kLanes; ++lane) value[lane] = widen(to_bf16(value[lane]));
-    return value;
-}
-
 // The scale of each output, of those tried the one with the least squared error. There are 16
 // codes and one more of them below zero than above, so a scale may also be negative.
 inline Floats best_scale(const float (*values)[kOutputs], int v, int count) {
@@ -175,11 +170,11 @@ inline Floats best_scale(const float (*values)[kOutputs], int v, int count) {
     }
     const Floats upward = maximum(bottom / -8.0f, top / 7.0f);
     const Floats downward = -maximum(bottom / -7.0f, top / 8.0f);
-    Floats best = round_to_bf16(upward);
+    Floats best = widen(to_bf16(upward));
     Floats least = squared_error(values, v, count, best);
     for (const float clip : kClips)
         for (int turn = 0; turn < 2; ++turn) {
-            const Floats scale = round_to_bf16((turn ? downward : upward) * clip);
+            const Floats scale = widen(to_bf16((turn ? downward : upward) * clip));
             const Floats error = squared_error(values, v, count, scale);
             best = error < least ? scale : best;
             least = minimum(error, least);
@@ -197,10 +192,8 @@ void pack_four_bits(const QuantizedPacking& packing, int index, uint8_t* panel) 
         load_inputs<S>(packing, index, first, target.group_size, values);
         for (int v = 0; v < kOutputs; v += kLanes) {
             const Floats scale = best_scale(values, v, target.group_size);
-            for (int lane = 0; lane < kLanes; ++lane) {
-                const bf16 narrow = to_bf16(scale[lane]);
-                memcpy(panel + ((ptrdiff_t)group * kOutputs + v + lane) * 2, &narrow, 2);
-            }
+            const Halves narrow = to_bf16(scale);
+            memcpy(panel + ((ptrdiff_t)group * kOutputs + v) * 2, &narrow, sizeof narrow);
             const Floats factor = inverse(scale);
             for (int i = 0; i < target.group_size; ++i)
                 store(values[i] + v, four_bit_codes(load(values[i] + v), factor) + 8.0f);

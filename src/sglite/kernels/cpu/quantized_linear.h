@@ -134,7 +134,7 @@ struct FourBits {
 #pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v) {
                 const bf16* scales = (const bf16*)tile.panels[v / kPanelVectors];
-                const Floats scale = widen_row(scales + group * kPanel + v % kPanelVectors * kLanes);
+                const Floats scale = load_row(scales + group * kPanel + v % kPanelVectors * kLanes);
 #pragma GCC unroll 16
                 for (int row = 0; row < Rows; ++row)
                     values[row][v] += __builtin_convertvector(sums[row][v], Floats) * scale;
@@ -145,13 +145,6 @@ struct FourBits {
 #pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v)
                 store(result + row * stride + v * kLanes, values[row][v] * tile.scales[row]);
-    }
-
-    static inline Floats widen_row(const bf16* source) {
-        typedef bf16 Halves __attribute__((vector_size(SGLITE_VECTOR_BYTES / 2)));
-        Halves halves;
-        memcpy(&halves, source, sizeof halves);
-        return (Floats)(__builtin_convertvector(halves, Bits) << 16);
     }
 };
 

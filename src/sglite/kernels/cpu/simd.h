@@ -22,6 +22,7 @@ constexpr int kLanes = SGLITE_VECTOR_BYTES / 4;
 typedef float Floats __attribute__((vector_size(SGLITE_VECTOR_BYTES)));
 typedef int32_t Ints __attribute__((vector_size(SGLITE_VECTOR_BYTES)));
 typedef uint32_t Bits __attribute__((vector_size(SGLITE_VECTOR_BYTES)));
+typedef bf16 Halves __attribute__((vector_size(SGLITE_VECTOR_BYTES / 2)));  // kLanes bfloat16
 
 // Memory of any alignment, whatever type it was written as.
 typedef float LooseFloats
@@ -37,16 +38,30 @@ inline Floats broadcast(float value) { return value - Floats{}; }
 inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
 
-inline float sum(Floats value) {
-    float result = 0;
-    for (int lane = 0; lane < kLanes; ++lane) result += value[lane];
+// Every lane's partner at a distance of Width, a power of two.
+template <int Width>
+inline Floats swapped(Floats value) {
+    Floats result = value;
+#pragma GCC unroll 16
+    for (int lane = 0; lane < kLanes; ++lane) result[lane] = value[lane ^ Width];
     return result;
 }
 
+// The lower half with the upper one, and so on: one lane after the other would wait for each.
+template <int Width = kLanes / 2>
+inline float sum(Floats value) {
+    if constexpr (Width == 0)
+        return value[0];
+    else
+        return sum<Width / 2>(value + swapped<Width>(value));
+}
+
+template <int Width = kLanes / 2>
 inline float largest(Floats value) {
-    float result = value[0];
-    for (int lane = 1; lane < kLanes; ++lane) result = value[lane] > result ? value[lane] : result;
-    return result;
+    if constexpr (Width == 0)
+        return value[0];
+    else
+        return largest<Width / 2>(maximum(value, swapped<Width>(value)));
 }
 
 // A register of bfloat16 pairs holds kLanes numbers at even places and as many at odd ones.
@@ -60,6 +75,9 @@ inline float widen(bf16 value) {
     return result;
 }
 inline float widen(float value) { return value; }
+inline Floats widen(Halves values) {
+    return (Floats)(__builtin_convertvector(values, Bits) << 16);
+}
 
 // Round to nearest, ties to even, as torch does; a NaN stays one.
 inline bf16 to_bf16(float value) {
@@ -68,6 +86,12 @@ inline bf16 to_bf16(float value) {
     if ((bits & 0x7fffffffu) > 0x7f800000u) return (bf16)((bits >> 16) | 0x40);
     return (bf16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+inline Halves to_bf16(Floats value) {
+    const Bits bits = (Bits)value;
+    const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const Bits result = value == value ? rounded : (bits >> 16) | 0x40u;
+    return __builtin_convertvector(result, Halves);
+}
 inline void assign(float& target, float value) { target = value; }
 inline void assign(bf16& target, float value) { target = to_bf16(value); }
 
@@ -75,17 +99,17 @@ inline void assign(bf16& target, float value) { target = to_bf16(value); }
 inline Floats load_row(const float* source) { return load(source); }
 inline void store_row(float* target, Floats value) { store(target, value); }
 inline Floats load_row(const bf16* source) {
-    Floats result;
-    for (int lane = 0; lane < kLanes; ++lane) result[lane] = widen(source[lane]);
-    return result;
+    Halves halves;
+    memcpy(&halves, source, sizeof halves);
+    return widen(halves);
 }
 inline void store_row(bf16* target, Floats value) {
 #if SGLITE_BF16_DOT
     const __m256bh rounded = _mm512_cvtneps_pbh((__m512)value);
-    memcpy(target, &rounded, sizeof rounded);
 #else
-    for (int lane = 0; lane < kLanes; ++lane) target[lane] = to_bf16(value[lane]);
+    const Halves rounded = to_bf16(value);
 #endif
+    memcpy(target, &rounded, sizeof rounded);
 }
 
 // e to the power of each lane, 2 units in the last place; -87 and below give the smallest normal.

@@ -128,31 +128,36 @@ template <int Rows, int Panels>
 struct Product<bf16, BFloat16Pairs, Rows, Panels> {
     static constexpr int kVectors = Panels * kPanelVectors;
 
+    static inline __attribute__((always_inline)) void one_pair(
+        const bf16* a, ptrdiff_t a_stride, const Columns<bf16>& b, ptrdiff_t offset, uint32_t mask,
+        Floats (&acc)[Rows][kVectors]) {
+        if (Rows <= 2)
+            for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
+        Bits pairs[kVectors];
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors; ++v) {
+            const bf16* const source = b.panels[v / kPanelVectors] + offset;
+            pairs[v] = load_bits(source + (v % kPanelVectors) * kLanes * 2) & mask;
+        }
+#pragma GCC unroll 16
+        for (int row = 0; row < Rows; ++row) {
+            uint32_t value;
+            memcpy(&value, a + row * a_stride, 4);
+            const __m512bh both = (__m512bh)_mm512_set1_epi32((int)(value & mask));
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v)
+                acc[row][v] =
+                    (Floats)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)pairs[v], both);
+        }
+    }
+
     static inline __attribute__((always_inline)) void add(const bf16* a, ptrdiff_t a_stride,
                                                           const Columns<bf16>& b,
                                                           Floats (&acc)[Rows][kVectors]) {
-        for (int pair = 0; pair < b.pairs + b.is_odd; ++pair) {
-            const uint32_t mask = pair < b.pairs ? 0xffffffffu : 0x0000ffffu;
-            const ptrdiff_t offset = pair * b.pair_stride;
-            if (Rows <= 2)
-                for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
-            Bits pairs[kVectors];
-#pragma GCC unroll 16
-            for (int v = 0; v < kVectors; ++v) {
-                const bf16* const source = b.panels[v / kPanelVectors] + offset;
-                pairs[v] = load_bits(source + (v % kPanelVectors) * kLanes * 2) & mask;
-            }
-#pragma GCC unroll 16
-            for (int row = 0; row < Rows; ++row) {
-                uint32_t value;
-                memcpy(&value, a + row * a_stride + 2 * pair, 4);
-                const __m512bh both = (__m512bh)_mm512_set1_epi32((int)(value & mask));
-#pragma GCC unroll 16
-                for (int v = 0; v < kVectors; ++v)
-                    acc[row][v] = (Floats)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)pairs[v],
-                                                           both);
-            }
-        }
+        for (int pair = 0; pair < b.pairs; ++pair)
+            one_pair(a + 2 * pair, a_stride, b, pair * b.pair_stride, 0xffffffffu, acc);
+        if (b.is_odd)
+            one_pair(a + 2 * b.pairs, a_stride, b, b.pairs * b.pair_stride, 0x0000ffffu, acc);
     }
 };
 #endif
@@ -163,15 +168,22 @@ template <class A, class B, int Rows, int Panels>
 inline void multiply_exactly(const A* a, ptrdiff_t a_stride, const Parts<typename B::Element>& b,
                              int first_panel, bool adds, float* result, ptrdiff_t result_stride) {
     constexpr int kVectors = Panels * kPanelVectors;
-    Floats acc[Rows][kVectors];
-    for (int row = 0; row < Rows; ++row)
-        for (int v = 0; v < kVectors; ++v)
-            acc[row][v] = adds ? load(result + row * result_stride + v * kLanes) : Floats{};
+    Floats acc[Rows][kVectors] = {};
+    // Unrolled, as in Product, or the compiler keeps the accumulators in memory around its loop.
+    if (adds) {
+#pragma GCC unroll 16
+        for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v)
+                acc[row][v] = load(result + row * result_stride + v * kLanes);
+    }
     for (int part = 0; part < b.num_parts; ++part) {
         Product<A, B, Rows, Panels>::add(a, a_stride, b.parts[part].from(first_panel), acc);
         a += b.parts[part].rows();
     }
+#pragma GCC unroll 16
     for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 16
         for (int v = 0; v < kVectors; ++v)
             store(result + row * result_stride + v * kLanes, acc[row][v]);
 }
