@@ -105,6 +105,10 @@ class ModelOptions(OptionGroup):
     ] = option("auto")
     """Which instruction set the compiled CPU kernels use; `torch` is the reference without them;
     `auto` the fastest that this machine has."""
+    weight_cache: str = option("auto")
+    """Directory for weights as the compiled CPU kernels read them, so that the next start does not
+    make them again; `auto` is one under the user's cache directory that takes at most a tenth of
+    what the disk has free, `off` keeps nothing."""
     context_length: int | None = option(
         None, ge=1, aliases=("max-model-len", "max-seq-len-override")
     )
