@@ -27,6 +27,8 @@ ALIGNMENT = 64
 """Of the first tensor that we write: one whose size is a multiple of it is followed by another."""
 MAX_DIMENSIONS = 16
 MADV_POPULATE_READ = 22  # Python's mmap does not name it
+READ_AHEAD_BYTES = 16 << 20
+"""A call: no other thread of Python runs until the disk has delivered it."""
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64,
@@ -86,10 +88,13 @@ class SafetensorsFile:
     def read_ahead(self, name: str) -> None:
         """Have a tensor's pages in memory at once, where the system can."""
         entry = self.entries[name]
+        if sys.platform != "linux":
+            return
         start = entry.start // mmap.PAGESIZE * mmap.PAGESIZE
-        if sys.platform == "linux" and entry.end > entry.start:
-            with suppress(OSError):  # before Linux 5.14
-                self._map().madvise(MADV_POPULATE_READ, start, entry.end - start)
+        with suppress(OSError):  # before Linux 5.14
+            for position in range(start, entry.end, READ_AHEAD_BYTES):
+                length = min(READ_AHEAD_BYTES, entry.end - position)
+                self._map().madvise(MADV_POPULATE_READ, position, length)
 
     def release(self, name: str) -> None:
         """Let the pages of a tensor leave memory; what it returned must not be read again soon."""
