@@ -10,7 +10,7 @@ import json
 import math
 import mmap
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ ALIGNMENT = 64
 """Of the first tensor that we write: one whose size is a multiple of it is followed by another."""
 MAX_DIMENSIONS = 16
 MADV_POPULATE_READ = 22  # Python's mmap does not name it
+PIECE_BYTES = 2 << 20
 READ_AHEAD_BYTES = 16 << 20
 """A call: no other thread of Python runs until the disk has delivered it."""
 
@@ -109,6 +110,9 @@ class SafetensorsFile:
             with self.path.open("rb") as file:
                 # Copy-on-write, because torch wants a writable buffer; nothing ever writes to it.
                 self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            if hasattr(mmap, "MADV_HUGEPAGE"):
+                with suppress(OSError):  # a kernel without them
+                    self._mapping.madvise(mmap.MADV_HUGEPAGE)
         return self._mapping
 
 
@@ -223,8 +227,32 @@ def write_safetensors(
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(LENGTH_BYTES, "little") + text)
+
+    def parts() -> Iterator[Any]:
+        yield len(text).to_bytes(LENGTH_BYTES, "little") + text
         for (name, (dtype, shape)), tensor in zip(layout.items(), tensors, strict=True):
             assert tensor.dtype == dtype and tensor.shape == shape, f"{name}: {tensor.shape}"
-            file.write(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+            yield tensor.contiguous().view(-1).view(torch.uint8).numpy().data
+
+    with path.open("wb") as file:
+        for piece in _in_pieces(parts(), PIECE_BYTES):
+            file.write(piece)
+
+
+def _in_pieces(parts: Iterable[Any], size: int) -> Iterator[memoryview]:
+    """The bytes of ``parts`` in pieces of ``size``, each good until the next.
+
+    So Linux keeps each in one huge page of its cache, and maps the file with such pages later.
+    """
+    piece, filled = memoryview(bytearray(size)), 0
+    for part in parts:
+        left = memoryview(part)
+        while len(left):
+            count = min(size - filled, len(left))
+            piece[filled : filled + count] = left[:count]
+            filled, left = filled + count, left[count:]
+            if filled == size:
+                yield piece
+                filled = 0
+    if filled:
+        yield piece[:filled]
