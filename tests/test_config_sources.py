@@ -6,6 +6,7 @@ import pytest
 
 from sglite.config import EngineConfig, ServerConfig
 from sglite.config_sources import (
+    cache_directory,
     check_keywords,
     load_values,
     read_config_file,
@@ -165,3 +166,14 @@ def test_state_directory_follows_the_desktop_convention(monkeypatch, tmp_path):
     assert state_directory() == tmp_path / "sglite"
     monkeypatch.delenv("XDG_STATE_HOME")
     assert state_directory().parts[-3:] == (".local", "state", "sglite")
+
+
+def test_cache_directory_follows_the_system_convention(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_directory() == tmp_path / "sglite"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert cache_directory() == tmp_path / ".cache" / "sglite"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_directory() == tmp_path / "Library" / "Caches" / "sglite"

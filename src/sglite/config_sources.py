@@ -169,6 +169,15 @@ def state_directory() -> Path:
     return (Path(root) if root else Path.home() / ".local" / "state") / "sglite"
 
 
+def cache_directory() -> Path:
+    """Where sglite keeps what it can make again. RuntimeError where the user has no home."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    if root:
+        return Path(root) / "sglite"
+    beside = ("Library", "Caches") if sys.platform == "darwin" else (".cache",)
+    return Path.home().joinpath(*beside, "sglite")
+
+
 def set_default_environment(**values: str) -> None:
     """Variables for libraries that read them when they are loaded; those that are set stay."""
     for name, value in values.items():

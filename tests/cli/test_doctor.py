@@ -12,7 +12,7 @@ from sglite.memory import MemoryFacts
 
 NAMES = (
     "sglite python torch cores threads cpu cpu_flags memory huge_pages extension cpu_kernels dtype "
-    "devices"
+    "weight_cache devices"
 ).split()
 
 
@@ -158,3 +158,24 @@ def test_cuda_is_listed_as_not_supported_yet(monkeypatch, capsys):
 def test_bad_arguments_end_with_2(capsys, words):
     assert main(["doctor", *words]) == 2
     assert words[0] in capsys.readouterr().err
+
+
+def test_weight_cache_is_told_with_its_directory_and_size(capsys, tmp_path):
+    (tmp_path / "a-int8-1.safetensors").write_bytes(b"x" * 1500)
+    (tmp_path / ".unfinished-1.safetensors").write_bytes(b"x")
+    found = findings(capsys, "--weight-cache", str(tmp_path))["weight_cache"]
+    assert found["value"] == {"directory": str(tmp_path), "entries": 1, "bytes": 1500}
+    assert "1.46 KiB" in found["why"]
+    assert "1/10" not in found["why"]
+
+
+def test_users_own_weight_cache_is_told_to_be_bounded(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = findings(capsys)["weight_cache"]
+    assert found["value"]["directory"] == str(tmp_path / "sglite" / "weights")
+    assert found["why"].startswith("0 models' packed weights, 0 B; at most 1/10")
+
+
+def test_weight_cache_that_is_off_is_told_with_what_it_costs(capsys):
+    found = findings(capsys, "--weight-cache", "off")["weight_cache"]
+    assert found == {"value": None, "why": "weight_cache is off: every start packs the weights"}

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sglite.errors import ModelLoadError
+from sglite.models import safetensors_file
 from sglite.models.safetensors_file import SafetensorsFile, write_safetensors
 
 TENSORS = {
@@ -134,3 +135,30 @@ def test_metadata_is_no_tensor(tmp_path):
 def test_an_unreadable_file_is_refused(tmp_path):
     with pytest.raises(ModelLoadError, match="cannot be read: No such file"):
         SafetensorsFile(tmp_path / "gone.safetensors")
+
+
+def test_metadata_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / "m.safetensors"
+    write_safetensors(path, {}, iter(()), metadata={"key": "a \u2713"})
+    assert SafetensorsFile(path).metadata == {"key": "a \u2713"}
+    write_raw(path, {"__metadata__": ["no", "object"]})
+    assert SafetensorsFile(path).metadata == {}
+
+
+def test_tensors_that_were_read_ahead_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(safetensors_file, "READ_AHEAD_BYTES", 4096)
+    path = tmp_path / "m.safetensors"
+    tensors = TENSORS | {"large": torch.randn(5000), "none": torch.empty(0)}
+    save_file(tensors, path)
+    file = SafetensorsFile(path)
+    for name, tensor in tensors.items():
+        file.read_ahead(name)
+        assert torch.equal(file.tensor(name), tensor)
+
+
+def test_first_tensor_begins_on_a_cache_line(tmp_path):
+    path = tmp_path / "m.safetensors"
+    for length in range(1, 70, 7):
+        write_safetensors(path, {"x" * length: (torch.uint8, (3,))}, iter([torch.ones(3).byte()]))
+        (found,) = SafetensorsFile(path).entries.values()
+        assert found.start % 64 == 0

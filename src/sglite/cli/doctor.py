@@ -1,4 +1,4 @@
-"""Say what this machine uses and why: cores, memory, instruction set, type of weights, devices.
+"""Say what this machine uses and why: cores, memory, instruction set, weights, devices.
 
 Nothing is loaded or measured. Options count as they would for an engine.
 """
@@ -75,6 +75,7 @@ def diagnose(config: EngineConfig) -> list[Finding]:
         _about_extension(),
         about_kernels(config.cpu_kernels, device=config.device),
         about_dtype(config.dtype, device=config.device),
+        about_weight_cache(config.weight_cache),
         _about_devices(config.device),
     ]
 
@@ -123,7 +124,7 @@ def about_cores(cores: Cores) -> Finding:
 
 
 def about_threads(option: str, cores: Cores) -> Finding:
-    """How many threads an engine with this ``cpu_cores`` computes with, whose they are, and where."""
+    """How many threads compute with this ``cpu_cores``, whose they are, and where."""
     import torch
 
     from sglite.engine.compute_threads import choose_threads
@@ -219,6 +220,23 @@ def about_dtype(option: str, *, device: str) -> Finding:
     else:
         why = f"the type of most checkpoints; this {device} multiplies it"
     return Finding("dtype", name, name, why)
+
+
+def about_weight_cache(option: str) -> Finding:
+    """Where packed weights are kept for the next start, and how much that is."""
+    from sglite.memory.units import amount
+    from sglite.models.weight_cache import SHARE_OF_DISK, WeightCache
+
+    cache = WeightCache.of(option)
+    if cache is None:
+        why = "weight_cache is off" if option == "off" else "this user has no home directory"
+        return Finding("weight_cache", None, "none", f"{why}: every start packs the weights")
+    count, num_bytes = len(cache.entries()), cache.num_bytes()
+    why = f"{count} models' packed weights, {amount(num_bytes)}"
+    if cache.is_bounded:
+        why += f"; at most 1/{SHARE_OF_DISK} of the disk's room. It may be deleted at any time"
+    value = {"directory": str(cache.directory), "entries": count, "bytes": num_bytes}
+    return Finding("weight_cache", value, str(cache.directory), why)
 
 
 def _about_devices(chosen: str) -> Finding:

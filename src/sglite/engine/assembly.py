@@ -22,6 +22,7 @@ from sglite.models.loader import LoadedModel, ModelInfo, load_model
 from sglite.models.quantization import Quantization
 from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
 from sglite.models.spec import DecoderSpec
+from sglite.models.weight_cache import WeightCache
 from sglite.observability.events import EventStream
 from sglite.scheduler.scheduler import Scheduler
 
@@ -65,6 +66,7 @@ def assemble_engine(
         load_format=config.load_format,
         instruction_set=_choose_kernels(config, info),
         quantization=Quantization.of(config.quantization, config.quantization_group_size),
+        weight_cache=WeightCache.of(config.weight_cache),
         show_progress=show_progress,
     )
     engine = build_engine(config, model, memory.num_pages, make_checker=make_checker, events=events)

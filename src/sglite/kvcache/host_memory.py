@@ -1,22 +1,26 @@
-"""Large arrays on the host: lazily handed out, on huge pages, aligned to cache lines."""
+"""Large arrays on the host: lazily handed out, on huge pages, given back when they are freed."""
 
 from __future__ import annotations
 
 import math
+import mmap
 
-import numpy as np
 import torch
 
-CACHE_LINE = 64
+HUGE_PAGE = 2 << 20
 
 
 def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Zeros in memory that the system hands out only when it is first written.
 
     ``torch.zeros`` would touch every page of a pool that may be half of the machine's memory, and
-    does not ask for huge pages; numpy does, where the system allows them on request.
+    does not ask for huge pages. Unlike what ``malloc`` gives, a mapping of its own never stays with
+    the process when the tensor is gone.
     """
     num_bytes = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(num_bytes + CACHE_LINE, dtype=np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
-    return torch.from_numpy(memory[start : start + num_bytes]).view(dtype).view(shape)
+    if num_bytes == 0:
+        return torch.zeros(shape, dtype=dtype)
+    memory = mmap.mmap(-1, num_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if num_bytes >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8, count=num_bytes).view(dtype).view(shape)

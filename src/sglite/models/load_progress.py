@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def load_progress(total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """Yields ``advance(amount)``; the amounts add up to ``total``.
+def load_progress(
+    total: int, *, show: bool, what: str = "loading weights"
+) -> Iterator[Callable[[int], None]]:
+    """Yields ``advance(amount)``; the amounts add up to ``total``. ``what`` stands beside the bar.
 
     Drawn on stderr where ``show`` and stderr is a terminal, so that output on stdout stays clean;
     rich is imported only then.
@@ -21,7 +23,7 @@ def load_progress(total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("loading weights"),
+        TextColumn(what),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),

@@ -23,11 +23,13 @@ from sglite.models.hf_config import HFConfig
 from sglite.models.language_model import LanguageModel
 from sglite.models.layers.parallel import TensorParallel
 from sglite.models.load_progress import load_progress
+from sglite.models.packed_file import PackKey, try_read_packed, try_write_packed
 from sglite.models.quantization import Quantization
 from sglite.models.random_weights import random_weight
 from sglite.models.registry import spec_from_hf
 from sglite.models.replayed_decoder import ReplayedDecoder
 from sglite.models.spec import DecoderSpec
+from sglite.models.weight_cache import WeightCache
 from sglite.models.weight_dtype import DTYPES, resolve_dtype
 from sglite.models.weight_map import WeightTarget, is_ignored, weight_map
 from sglite.models.weights import Checkpoint
@@ -94,12 +96,14 @@ def load_model(
     tp: TensorParallel | None = None,
     instruction_set: str | None = None,
     quantization: Quantization | None = None,
+    weight_cache: WeightCache | None = None,
     show_progress: bool = True,
 ) -> LoadedModel:
     """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
 
     ``tp`` says which rank's share to hold. With an ``instruction_set`` the model runs on the
-    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization``.
+    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization``
+    and use a ``weight_cache``.
     The progress bar appears on a terminal only. Raises ModelLoadError for a bad directory and
     ConfigError for a bad option.
     """
@@ -132,7 +136,7 @@ def load_model(
     if checkpoint is None:
         _fill_randomly(model, targets, info, show_progress=show_progress)
     else:
-        _fill_from(checkpoint, model, targets, show_progress=show_progress)
+        _fill(model, checkpoint, targets, cache=weight_cache, show_progress=show_progress)
     return LoadedModel(
         model=model,
         spec=info.spec,
@@ -226,7 +230,8 @@ def _fill_from(
 ) -> None:
     names = [name for name in checkpoint.names if name in targets]
     sizes = [checkpoint.entry(name).end - checkpoint.entry(name).start for name in names]
-    with load_progress(sum(sizes), show=show_progress) as advance:
+    what = "packing weights" if isinstance(model, ReplayedDecoder) else "loading weights"
+    with load_progress(sum(sizes), show=show_progress, what=what) as advance:
         for name, num_bytes in zip(names, sizes, strict=True):
             tensor = checkpoint.tensor(name)
             _check_finite(name, tensor, model.dtype, checkpoint.path(name))
@@ -235,12 +240,34 @@ def _fill_from(
             advance(num_bytes)
 
 
+def _fill(
+    model: LanguageModel,
+    checkpoint: Checkpoint,
+    targets: Targets,
+    *,
+    cache: WeightCache | None,
+    show_progress: bool,
+) -> None:
+    """Take the packed weights of an earlier start; where there are none, make and keep them."""
+    if cache is None or not isinstance(model, ReplayedDecoder):
+        _fill_from(checkpoint, model, targets, show_progress=show_progress)
+        return
+    key = PackKey.of(checkpoint, model.weights)
+    if try_read_packed(cache, key, model.weights, show_progress=show_progress):
+        return
+    _fill_from(checkpoint, model, targets, show_progress=show_progress)
+    if try_write_packed(cache, key, model.weights, show_progress=show_progress):
+        # From here on as every later start: their memory is the file's, and not ours as well.
+        try_read_packed(cache, key, model.weights, show_progress=False)
+
+
 def _check_finite(name: str, tensor: torch.Tensor, dtype: torch.dtype, path: Path) -> None:
     """ModelLoadError where a value is no number, or is none any more after conversion.
 
     A sum is not finite if any value is not; the exact test runs only where the sum looks bad.
     """
-    total = tensor.sum(dtype=torch.float32)
+    # In its own type a sum is twice as fast; only float16 would overflow where no value is bad.
+    total = tensor.sum(dtype=torch.float32 if tensor.dtype == torch.float16 else None)
     if not torch.isfinite(total) and not torch.isfinite(tensor).all():
         raise ModelLoadError(f"{path}: tensor {name!r} holds NaN or infinite values")
     if dtype == torch.float16 and tensor.dtype != torch.float16:

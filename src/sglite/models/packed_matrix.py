@@ -5,7 +5,7 @@ Shape legend: T tokens packed, N outputs. See docs/shapes.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -90,6 +90,10 @@ class Matrix:
         """Weights ``[N, inputs]``, float32 or bfloat16, of the outputs from ``start`` on."""
         extension.pack(source, self.packed, *self.panels_from(start), num_threads)
 
+    def holding(self, packed: torch.Tensor, bias: torch.Tensor | None) -> Matrix:
+        """This matrix with other memory of the same type and shape."""
+        return replace(self, packed=packed, bias=bias)
+
     def record_embed(self, program: Any, out: torch.Tensor) -> None:
         """Add to ``program``: rows of the matrix for the step's tokens."""
         program.embed(self.packed, out, self.inputs)
@@ -133,6 +137,10 @@ class QuantizedContext:
     instruction_set: str
     _rows: dict[tuple[int, ...], RowCodes] = field(default_factory=dict)
 
+    def view(self, packed: torch.Tensor, inputs: int, layout: QuantizedFormat) -> Any:
+        """The extension's view of whole panels."""
+        return self.extension.QuantizedMatrix(packed, inputs, layout.bits, layout.group_size)
+
     def rows(self, shape: tuple[int, int, int]) -> RowCodes:
         """Room for (number of rows, padded inputs, groups)."""
         if shape not in self._rows:
@@ -161,19 +169,22 @@ class QuantizedMatrix(Matrix):
         shape: MatrixShape, layout: QuantizedFormat, context: QuantizedContext
     ) -> QuantizedMatrix:
         """A matrix whose weights are to be packed."""
-        inputs = shape.inputs
-        packed = lazy_zeros((layout.num_bytes(shape.num_panels, inputs),), torch.uint8)
-        handle = context.extension.QuantizedMatrix(packed, inputs, layout.bits, layout.group_size)
+        packed = lazy_zeros((layout.num_bytes(shape.num_panels, shape.inputs),), torch.uint8)
         return QuantizedMatrix(
             shape.outputs,
-            inputs,
+            shape.inputs,
             shape.is_gated,
             packed,
             shape.empty_bias(),
             layout=layout,
             context=context,
-            handle=handle,
+            handle=context.view(packed, shape.inputs, layout),
         )
+
+    def holding(self, packed: torch.Tensor, bias: torch.Tensor | None) -> QuantizedMatrix:
+        """See :class:`Matrix`."""
+        handle = self.context.view(packed, self.inputs, self.layout)
+        return replace(self, packed=packed, bias=bias, handle=handle)
 
     def pack(self, extension: Any, source: torch.Tensor, start: int, num_threads: int) -> None:
         """Quantise ``[N, inputs]``, float32 or bfloat16, into the outputs from ``start`` on."""

@@ -6,10 +6,12 @@ copy of the weights. Norms and biases are small and become float32.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from sglite.models.layers.parallel import TensorParallel
 from sglite.models.packed_matrix import (
     PANEL,
     Matrix,
@@ -19,7 +21,7 @@ from sglite.models.packed_matrix import (
 )
 from sglite.models.quantization import Quantization
 from sglite.models.spec import DecoderSpec
-from sglite.models.weight_map import WeightTarget
+from sglite.models.weight_map import WeightTarget, weight_map
 
 __all__ = ["PANEL", "Matrix", "PackedWeights", "matrix_shapes", "quantized_bytes"]
 
@@ -41,7 +43,10 @@ class PackedWeights:
         quantization: Quantization | None = None,
         instruction_set: str = "portable",
     ) -> None:
+        self.spec = spec
         self.dtype = dtype
+        self.quantization = quantization
+        self.instruction_set = instruction_set
         shapes = matrix_shapes(spec)
         if quantization is None:
             self.matrices = {name: _empty_matrix(shape, dtype) for name, shape in shapes.items()}
@@ -52,6 +57,7 @@ class PackedWeights:
                 for name, shape in shapes.items()
             }
         self.norms: dict[str, torch.Tensor] = {}
+        self._norm_shapes = _norm_shapes(spec, shapes)
         self._extension = extension
         self._num_threads = num_threads
 
@@ -69,6 +75,33 @@ class PackedWeights:
             return
         source = source.float() if source.dtype == torch.float16 else source
         matrix.pack(self._extension, source, start, self._num_threads)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All of them as tensors of a file; matrices first, of which each fills cache lines."""
+        norms = {f"norms/{name}": self.norms[name] for name in self._norm_shapes}
+        return self._matrix_tensors() | norms
+
+    def layout(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+        """Type and shape of each of :meth:`tensors`; known before anything is written."""
+        tensors = self._matrix_tensors().items()
+        layout = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors}
+        norms = self._norm_shapes.items()
+        return layout | {f"norms/{name}": (torch.float32, shape) for name, shape in norms}
+
+    def _matrix_tensors(self) -> dict[str, torch.Tensor]:
+        biases = {name: matrix.bias for name, matrix in self.matrices.items()}
+        return {
+            **{f"matrices/{name}": matrix.packed for name, matrix in self.matrices.items()},
+            **{f"biases/{name}": bias for name, bias in biases.items() if bias is not None},
+        }
+
+    def adopt(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take ``tensors`` (see :meth:`layout`) for the weights, before a program is recorded."""
+        self.matrices = {
+            name: matrix.holding(tensors[f"matrices/{name}"], tensors.get(f"biases/{name}"))
+            for name, matrix in self.matrices.items()
+        }
+        self.norms = {name: tensors[f"norms/{name}"] for name in self._norm_shapes}
 
     @property
     def num_bytes(self) -> int:
@@ -110,3 +143,12 @@ def _empty_matrix(shape: MatrixShape, dtype: torch.dtype) -> Matrix:
     return Matrix.empty(
         shape.outputs, shape.inputs, dtype, bias=shape.bias, is_gated=shape.is_gated
     )
+
+
+def _norm_shapes(
+    spec: DecoderSpec, matrices: Mapping[str, MatrixShape]
+) -> dict[str, tuple[int, ...]]:
+    """What is no matrix and no bias of one."""
+    targets = weight_map(spec, TensorParallel()).values()
+    shapes = {target.parameter.rsplit(".", 1)[0]: target.shape for target in targets}
+    return {name: shape for name, shape in shapes.items() if name not in matrices}

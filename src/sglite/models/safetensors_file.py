@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import mmap
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +23,13 @@ from sglite.models.hf_config import matches_kind, shown
 
 MAX_HEADER_BYTES = 100_000_000
 LENGTH_BYTES = 8
+ALIGNMENT = 64
+"""Of the first tensor that we write: one whose size is a multiple of it is followed by another."""
 MAX_DIMENSIONS = 16
+MADV_POPULATE_READ = 22  # Python's mmap does not name it
+PIECE_BYTES = 2 << 20
+READ_AHEAD_BYTES = 16 << 20
+"""A call: no other thread of Python runs until the disk has delivered it."""
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64,
@@ -62,7 +70,7 @@ class SafetensorsFile:
         self._mapping: mmap.mmap | None = None
         try:
             with path.open("rb") as file:
-                self.entries = read_header(file, path)
+                self.entries, self.metadata = read_header(file, path)
         except OSError as error:
             raise ModelLoadError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -78,6 +86,17 @@ class SafetensorsFile:
             data = data.clone()
         return data.view(entry.dtype).view(entry.shape)
 
+    def read_ahead(self, name: str) -> None:
+        """Have a tensor's pages in memory at once, where the system can."""
+        entry = self.entries[name]
+        if sys.platform != "linux":
+            return
+        start = entry.start // mmap.PAGESIZE * mmap.PAGESIZE
+        with suppress(OSError):  # before Linux 5.14
+            for position in range(start, entry.end, READ_AHEAD_BYTES):
+                length = min(READ_AHEAD_BYTES, entry.end - position)
+                self._map().madvise(MADV_POPULATE_READ, position, length)
+
     def release(self, name: str) -> None:
         """Let the pages of a tensor leave memory; what it returned must not be read again soon."""
         entry = self.entries[name]
@@ -91,11 +110,17 @@ class SafetensorsFile:
             with self.path.open("rb") as file:
                 # Copy-on-write, because torch wants a writable buffer; nothing ever writes to it.
                 self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            if hasattr(mmap, "MADV_HUGEPAGE"):
+                with suppress(OSError):  # a kernel without them
+                    self._mapping.madvise(mmap.MADV_HUGEPAGE)
         return self._mapping
 
 
-def read_header(file: BinaryIO, path: Path) -> dict[str, TensorEntry]:
-    """The checked header of an open file; ModelLoadError names the file and what is wrong."""
+def read_header(file: BinaryIO, path: Path) -> tuple[dict[str, TensorEntry], Mapping[str, str]]:
+    """The checked header of an open file, and its metadata.
+
+    ModelLoadError names the file and what is wrong.
+    """
     file_bytes = path.stat().st_size
     prefix = file.read(LENGTH_BYTES)
     if len(prefix) < LENGTH_BYTES:
@@ -108,10 +133,10 @@ def read_header(file: BinaryIO, path: Path) -> dict[str, TensorEntry]:
             f" {header_bytes:,} bytes (file {file_bytes:,}, limit {MAX_HEADER_BYTES:,})"
         )
     header = _parse_header(file.read(header_bytes), path)
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None)
     entries = {name: _entry(path, name, info, data_start) for name, info in header.items()}
     _check_layout(path, entries, data_start, file_bytes)
-    return entries
+    return entries, metadata if isinstance(metadata, dict) else {}
 
 
 def _parse_header(text: bytes, path: Path) -> dict[str, Any]:
@@ -183,12 +208,14 @@ def write_safetensors(
     path: Path,
     layout: Mapping[str, tuple[torch.dtype, tuple[int, ...]]],
     tensors: Iterable[torch.Tensor],
+    *,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a file tensor by tensor: ``layout`` names them, ``tensors`` yields them in its order.
 
-    Only one tensor has to be in memory at a time.
+    Only one tensor has to be in memory at a time. ``metadata`` None: what torch's files say.
     """
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": metadata or {"format": "pt"}}
     position = 0
     for name, (dtype, shape) in layout.items():
         end = position + math.prod(shape) * dtype.itemsize
@@ -199,9 +226,33 @@ def write_safetensors(
         }
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % LENGTH_BYTES)  # keeps the tensors aligned
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(LENGTH_BYTES, "little") + text)
+    text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
+
+    def parts() -> Iterator[Any]:
+        yield len(text).to_bytes(LENGTH_BYTES, "little") + text
         for (name, (dtype, shape)), tensor in zip(layout.items(), tensors, strict=True):
             assert tensor.dtype == dtype and tensor.shape == shape, f"{name}: {tensor.shape}"
-            file.write(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+            yield tensor.contiguous().view(-1).view(torch.uint8).numpy().data
+
+    with path.open("wb") as file:
+        for piece in _in_pieces(parts(), PIECE_BYTES):
+            file.write(piece)
+
+
+def _in_pieces(parts: Iterable[Any], size: int) -> Iterator[memoryview]:
+    """The bytes of ``parts`` in pieces of ``size``, each good until the next.
+
+    So Linux keeps each in one huge page of its cache, and maps the file with such pages later.
+    """
+    piece, filled = memoryview(bytearray(size)), 0
+    for part in parts:
+        left = memoryview(part)
+        while len(left):
+            count = min(size - filled, len(left))
+            piece[filled : filled + count] = left[:count]
+            filled, left = filled + count, left[count:]
+            if filled == size:
+                yield piece
+                filled = 0
+    if filled:
+        yield piece[:filled]

@@ -31,6 +31,10 @@ class Checkpoint:
             self._file_of, key=lambda name: (self._file_of[name].path, self.entry(name).start)
         )
 
+    def paths(self) -> list[Path]:
+        """The files that hold tensors, by name."""
+        return sorted({file.path for file in self._file_of.values()})
+
     def entry(self, name: str) -> TensorEntry:
         """Type, shape and place of a tensor."""
         return self._file_of[name].entries[name]
