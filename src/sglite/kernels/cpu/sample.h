@@ -13,8 +13,8 @@
 //
 // Nothing is sorted. The race is run among all tokens; its winner is the draw if it is kept, which
 // one pass over the weights tells (how many are before it, and their sum). If it is not, neither is
-// any token ranked after it, and the race is run again among those before it: the winner of a larger
-// field is the winner of every smaller one that it belongs to. Each time the weight that is left
+// any token ranked after it, and the race is run again among those before it: the winner of a
+// larger field is the winner of every smaller one that it belongs to. Each time the weight that is left
 // shrinks to a share as random as the draw, so the number of passes is logarithmic. (Rejection
 // with a moving bound is how FlashInfer samples on GPUs, Ye et al. 2025; the race makes what is
 // drawn independent of how often it is run.) Blocks of tokens whose largest weight is below the
