@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sglite import LLM
 from sglite.models.decoder import Decoder
 from sglite.request import LogprobParams, SamplingParams
+from tests.cli.real_model import make_tiny_model
 from tests.engine.harness import Driver
+from tests.kernels.cpu.kernels import extension
 from tests.model_harness import load_decoder
 from tests.models.parity_models import make_model
 
@@ -83,3 +88,23 @@ def test_penalised_tokens_repeat_less(decoder: Decoder) -> None:
         driver.run()
         distinct.append(sum(len(set(tokens)) for tokens in driver.outputs.values()))
     assert distinct[1] > distinct[0]
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 2])
+def test_the_text_is_the_same_with_compiled_kernels_and_on_torch(
+    tmp_path: Path, max_in_flight: int
+) -> None:
+    extension()
+    model_dir = make_tiny_model(tmp_path)
+    sampling = [
+        replace(PARAMS[i % len(PARAMS)], max_new_tokens=40, sampling_seed=i) for i in range(12)
+    ]
+    answers = []
+    for name in ("torch", "auto"):
+        options: dict[str, Any] = {"cpu_kernels": name, "max_in_flight": max_in_flight}
+        with LLM(model_dir, max_total_tokens=4096, check=True, **options) as llm:
+            generations = llm.generate(PROMPTS, sampling)
+        assert isinstance(generations, list)
+        answers.append([each.text for each in generations])
+    assert answers[0] == answers[1]
+    assert len(set(answers[0])) == 12 and all(answers[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,4 +88,15 @@ def test_damage_is_noticed(damage: Callable[[ForwardBatch], None]) -> None:
     batch = make_batch()
     damage(batch)
     with pytest.raises(AssertionError):
+        batch.check(vocab_size=10)
+
+
+def test_draws_are_one_per_sample() -> None:
+    batch = make_batch().on_host()
+    batch.sample_tokens = np.array([0, 2], dtype=np.int32)
+    batch.draw_floats = np.ones((3, 2), dtype=np.float32)
+    batch.draw_integers = np.ones((3, 2), dtype=np.int64)
+    batch.check(vocab_size=10)
+    batch.draw_integers = np.ones((3, 3), dtype=np.int64)
+    with pytest.raises(AssertionError, match="a draw per sample"):
         batch.check(vocab_size=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,6 +137,70 @@ def test_logprobs_of_output_and_prompt_are_those_of_torch(decoder):
         assert ours.token_id == theirs.token_id
         assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-3)
         assert [token for token, _ in ours.top] == [token for token, _ in theirs.top]
+
+
+def count_calls(executor: Any, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The rows of each later call of the sampler."""
+    calls: list[list[int]] = []
+    sample = executor._sampler.sample
+
+    def counted(logits: torch.Tensor, rows: list[int], *rest: Any) -> Any:
+        calls.append(list(rows))
+        return sample(logits, rows, *rest)
+
+    monkeypatch.setattr(executor._sampler, "sample", counted)
+    return calls
+
+
+COMPANY = {
+    "penalized": (SamplingParams(repetition_penalty=1.3), None),
+    "biased": (SamplingParams(top_k=5, logit_bias={5: 3.0}), None),
+    "scored": (SamplingParams(top_p=0.9), LogprobParams(top_num=2)),
+    "not to end yet": (SamplingParams(min_new_tokens=9), None),
+}
+
+
+@pytest.mark.parametrize("name", COMPANY)
+def test_only_rows_that_need_it_reach_the_sampler(decoder, monkeypatch, name):
+    torch_executor, executor = executors(decoder)
+    calls = count_calls(executor, monkeypatch)
+    special = replace(setup(1, *COMPANY[name]), stop_token_ids=(3,))
+    setups = [setup(0, SETTINGS["filtered"]), special, setup(2, SETTINGS["drawn"])]
+    for plan in (prefill(setups), *(decode([0, 1, 2], step) for step in range(1, 4))):
+        ours, theirs = carry_out(executor, plan), carry_out(torch_executor, plan)
+        assert ours.token_ids == theirs.token_ids
+        assert set(ours.logprobs) == set(theirs.logprobs) == ({1} if name == "scored" else set())
+    assert calls == [[1]] * 4
+
+
+def test_steps_that_only_draw_never_reach_the_sampler(decoder, monkeypatch):
+    executor = executors(decoder)[1]
+    calls = count_calls(executor, monkeypatch)
+    names = ("greedy", "drawn", "filtered")
+    carry_out(executor, prefill([setup(i, SETTINGS[name]) for i, name in enumerate(names)]))
+    assert calls == []
+
+
+def test_masked_rows_alone_reach_the_sampler(decoder, monkeypatch):
+    torch_executor, executor = executors(decoder)
+    calls = count_calls(executor, monkeypatch)
+    masks = torch.ones(3, decoder.spec.vocab_size, dtype=torch.bool)
+    masks[1] = False
+    masks[1, [17, 18]] = True
+    plan = prefill([setup(row, SETTINGS["drawn"]) for row in range(3)])
+    ours = carry_out(executor, plan, masks)
+    assert ours.token_ids == carry_out(torch_executor, plan, masks).token_ids
+    assert ours.token_ids[1] in (17, 18)
+    assert calls == [[1]]
+
+
+@pytest.mark.parametrize("name", ["drawn", "filtered", "penalized"])
+def test_a_row_without_a_number_ends_alone_however_it_is_sampled(decoder, name):
+    for executor in executors(decoder):
+        plan = prefill([setup(0, SETTINGS[name]), setup(1, SETTINGS["filtered"])])
+        plan.token_ids[4] = POISON
+        result = carry_out(executor, plan)
+        assert (result.invalid, result.token_ids[0]) == ({0}, 0)
 
 
 def test_masks_hide_tokens(decoder):

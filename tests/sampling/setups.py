@@ -1,8 +1,11 @@
-"""Rows for the sampler's tests, and one call that samples them."""
+"""Rows for the sampler's tests, one call that samples them, and what should come out."""
 
 from __future__ import annotations
 
+import math
+
 import torch
+from scipy import stats
 
 from sglite.request import LogprobParams, SamplingParams
 from sglite.sampling import Sampler, SampleResult, SamplingState
@@ -49,3 +52,33 @@ def sample(
     """Samples a copy of the logits, by default at the first output position."""
     positions_R = torch.tensor(positions or [4] * len(rows))
     return sampler.sample(logits.clone(), rows, positions_R, masks).to_result()
+
+
+def exact_distribution(
+    logits: list[float], *, temperature=1.0, top_k=-1, top_p=1.0, min_p=0.0
+) -> list[float]:
+    """Softmax, top-k, top-p over unfiltered sums, min-p, renormalised; one token at a time."""
+    weights = [math.exp((x - max(logits)) / temperature) for x in logits]
+    probs = [weight / sum(weights) for weight in weights]
+    order = sorted(range(len(probs)), key=lambda token: (-probs[token], token))
+    kept, mass = [0.0] * len(probs), 0.0
+    for rank, token in enumerate(order):
+        in_top_k = top_k == -1 or rank < top_k
+        if in_top_k and mass < top_p and probs[token] >= min_p * probs[order[0]]:
+            kept[token] = probs[token]
+        mass += probs[token]
+    return [weight / sum(kept) for weight in kept]
+
+
+def p_value(token_ids: list[int], probs: list[float]) -> float:
+    """Chi-square over the tokens that can occur; 0 where another one did."""
+    counts = [token_ids.count(token) for token in range(len(probs))]
+    possible = [token for token, prob in enumerate(probs) if prob * len(token_ids) > 1e-3]
+    if sum(counts[token] for token in possible) != len(token_ids):
+        return 0.0
+    if len(possible) == 1:
+        return 1.0
+    expected = [probs[token] for token in possible]
+    scale = len(token_ids) / sum(expected)
+    observed = [counts[token] for token in possible]
+    return stats.chisquare(observed, [prob * scale for prob in expected]).pvalue

@@ -80,3 +80,37 @@ def test_selecting_some_rows_names_them():
     assert [values[index].tolist() for index, _ in chunks] == [[1, 3], [4]]
     assert [part for _, part in chunks] == [slice(0, 2), slice(2, 3)]
     assert list(RowSelection([], 5, CPU).chunks(2)) == []
+
+
+def test_rows_that_need_more_than_a_draw_are_listed_once():
+    batch = batch_of(
+        row_setup(0),
+        row_setup(1, SamplingParams(presence_penalty=1.0, logit_bias={7: 2.0, 9: -1.0})),
+        row_setup(2, SamplingParams(min_new_tokens=3), stop_token_ids=(2, 3)),
+        row_setup(3, SamplingParams(temperature=0), LogprobParams()),
+        row_setup(4, SamplingParams(min_new_tokens=3)),
+    )
+    assert batch.adjusted_or_scored == [1, 2, 3]
+
+
+def test_draws_are_the_parameters_of_the_rows_that_draw():
+    batch = batch_of(
+        row_setup(0, SamplingParams(temperature=0.5, top_k=4), seed=-3),
+        row_setup(1, SamplingParams(temperature=0)),
+        row_setup(2, SamplingParams(top_p=0.25, min_p=0.5), seed=2**62),
+        row_setup(3, SamplingParams(top_p=0.25), LogprobParams()),
+    )
+    for positions in ([4, 5, 6, 7], [5, 6, 7, 2**40]):
+        draws = batch.draws(positions)
+        assert draws is not None
+        floats, integers = draws
+        assert (floats.dtype, integers.dtype) == ("float32", "int64")
+        assert floats[0].tolist() == [0.5, 0.0, 1.0, 0.0]
+        assert floats[1:, [0, 2]].tolist() == [[1.0, 0.25], [0.0, 0.5]]
+        assert integers[:2, [0, 2]].tolist() == [[-3, 2**62], [4, 50]]
+        assert integers[2].tolist() == positions
+
+
+def test_a_batch_without_a_row_that_draws_has_no_draws():
+    greedy = row_setup(0, SamplingParams(temperature=0))
+    assert batch_of(greedy, row_setup(1, None, LogprobParams())).draws([4, 4]) is None

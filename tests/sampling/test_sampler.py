@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 
 import pytest
@@ -12,7 +11,7 @@ from scipy import stats
 
 from sglite.request import LogprobParams, SamplingParams
 from sglite.sampling import Sampler, SamplingState
-from tests.sampling.setups import row_setup, sample, sampler_with
+from tests.sampling.setups import exact_distribution, p_value, row_setup, sample, sampler_with
 
 NUM_DRAWS = 10_000
 LOGITS = [0.3, 1.5, -0.5, 2.0, 1.0, -2.5, 1.4, 0.0, -1.0, 0.5, -1.5, -0.2]
@@ -41,41 +40,11 @@ DRAWS = [
 ]
 
 
-def exact_distribution(
-    logits: list[float], *, temperature=1.0, top_k=-1, top_p=1.0, min_p=0.0
-) -> list[float]:
-    """Softmax, top-k, top-p over unfiltered sums, min-p, renormalised; one token at a time."""
-    weights = [math.exp((x - max(logits)) / temperature) for x in logits]
-    probs = [weight / sum(weights) for weight in weights]
-    order = sorted(range(len(probs)), key=lambda token: (-probs[token], token))
-    kept, mass = [0.0] * len(probs), 0.0
-    for rank, token in enumerate(order):
-        in_top_k = top_k == -1 or rank < top_k
-        if in_top_k and mass < top_p and probs[token] >= min_p * probs[order[0]]:
-            kept[token] = probs[token]
-        mass += probs[token]
-    return [weight / sum(kept) for weight in kept]
-
-
 def draws(sampling: SamplingParams, seed: int, num_draws: int = NUM_DRAWS) -> list[int]:
     """One row at as many positions."""
     sampler = sampler_with(len(LOGITS), row_setup(0, sampling, seed=seed))
     logits = torch.tensor([LOGITS]).expand(num_draws, -1)
     return sample(sampler, logits, [0] * num_draws, list(range(num_draws))).token_ids
-
-
-def p_value(token_ids: list[int], probs: list[float]) -> float:
-    """Chi-square over the tokens that can occur; 0 where another one did."""
-    counts = [token_ids.count(token) for token in range(len(probs))]
-    possible = [token for token, prob in enumerate(probs) if prob * len(token_ids) > 1e-3]
-    if sum(counts[token] for token in possible) != len(token_ids):
-        return 0.0
-    if len(possible) == 1:
-        return 1.0
-    expected = [probs[token] for token in possible]
-    scale = len(token_ids) / sum(expected)
-    observed = [counts[token] for token in possible]
-    return stats.chisquare(observed, [prob * scale for prob in expected]).pvalue
 
 
 @pytest.mark.parametrize("kwargs", DRAWS, ids=str)

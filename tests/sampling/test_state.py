@@ -109,6 +109,18 @@ def test_batch_is_kept_until_rows_or_parameters_change():
     assert state.batch([1, 0]).temperature_R.tolist() == [0.25, 1.0]
 
 
+def test_batches_of_some_of_the_rows_are_kept_beside_each_other_but_not_without_end():
+    state = SamplingState(8, 10, "cpu")
+    for row in range(8):
+        state.set_row(row_setup(row))
+    whole = state.batch([0, 1, 2])
+    assert state.batch([1]) is state.batch([1])
+    assert state.batch([0, 1, 2]) is whole
+    for row in range(8):
+        state.batch([row])
+    assert state.batch([0, 1, 2]) is not whole
+
+
 def test_changing_the_callers_list_does_not_change_the_kept_batch():
     state = SamplingState(4, 10, "cpu")
     state.set_row(row_setup(0))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Int32Array = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
@@ -33,6 +34,10 @@ class HostBatch:
     | seq_lens_R | [R] | int32 | KV length of each row after this step |
     | groups | [groups] | | one HostGroup per KV group |
     | sample_tokens | [samples] | int32 | packed tokens whose logits the step needs |
+    | draw_floats | [3, samples] | float32 | temperature (0: the likeliest), top_p, min_p |
+    | draw_integers | [3, samples] | int64 | seed, top_k, position of the new token |
+
+    Without the last two the next token of every sample is the likeliest.
     """
 
     input_ids_T: IntArray
@@ -41,6 +46,8 @@ class HostBatch:
     seq_lens_R: Int32Array
     groups: list[HostGroup]
     sample_tokens: Int32Array
+    draw_floats: FloatArray | None = None
+    draw_integers: IntArray | None = None
 
     def check(self, *, vocab_size: int) -> None:
         """Assert the table above; used with ``--check`` and in tests."""
@@ -53,6 +60,8 @@ class HostBatch:
         for group in self.groups:
             assert len(group.page_table_RP) == num_runs, "a page table row per run"
             assert len(np.unique(group.out_slots_T)) == num_tokens, "two tokens in one slot"
+        for draws in (self.draw_floats, self.draw_integers):
+            assert draws is None or draws.shape == (3, len(self.sample_tokens)), "a draw per sample"
 
 
 @dataclass(slots=True)

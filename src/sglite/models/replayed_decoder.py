@@ -126,8 +126,8 @@ class ReplayedDecoder:
     def __call__(self, batch: HostBatch | ForwardBatch, kv_pool: KVPool) -> torch.Tensor:
         """Hidden states ``[T, E]``, float32, before the last norm; writes K and V into the pool.
 
-        Of a HostBatch they are good until the next call, and the logits of its ``sample_tokens``
-        are computed as well.
+        Of a HostBatch they are good until the next call, and the logits and next tokens of its
+        ``sample_tokens`` are computed as well.
         """
         if not isinstance(batch, HostBatch):
             return self(batch.on_host(), kv_pool).clone()
@@ -145,6 +145,8 @@ class ReplayedDecoder:
             [group.page_table_RP for group in batch.groups],
             [group.out_slots_T for group in batch.groups],
             batch.sample_tokens,
+            batch.draw_floats,
+            batch.draw_integers,
         )
         self._num_samples = num_samples
         return body.hidden_TE[:num_tokens]
@@ -154,8 +156,11 @@ class ReplayedDecoder:
         assert self._body is not None, "nothing was computed yet"
         return self._body.logits_RV[: self._num_samples]
 
-    def likeliest_tokens(self) -> IntArray:
-        """Int64 ``[R]``: the argmax of :meth:`sample_logits`; -1 where one is no finite number."""
+    def next_tokens(self) -> IntArray:
+        """Int64 ``[R]``: what :meth:`sample_logits` gave as the batch's draws say.
+
+        -1 where the largest logit is not finite or one of them is no number.
+        """
         assert self._body is not None, "nothing was computed yet"
         return self._body.token_ids_R.numpy()[: self._num_samples]
 
@@ -243,7 +248,7 @@ class ReplayedDecoder:
         program.norm(hidden_TE, norm, normed_RE, spec.rms_norm_eps, of_samples)
         head.record_linear(program, normed_RE, logits_RV, of_samples=of_samples)
         if of_samples:
-            program.pick(logits_RV, token_ids_R, spec.vocab_size)
+            program.sample(logits_RV, token_ids_R, spec.vocab_size)
         return logits_RV, token_ids_R
 
     def _record_head(self, capacity: int) -> _Recording:

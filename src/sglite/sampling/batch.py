@@ -9,11 +9,16 @@ Shape legend: R rows of the step, V vocab, B logit-bias entries, M stop ids mask
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
+import numpy as np
 import torch
 
 from sglite.sampling.logprobs import LogprobSelection
 from sglite.scheduler.plan import RowSetup
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 class RowSelection:
@@ -46,6 +51,7 @@ class SamplingBatch:
     | slots | [penalized] | int64 | their slots in OutputCounts |
     | bias_rows_B, bias_ids_B, bias_B | [B] | int64, int64, fp32 | logit_bias |
     | stop_rows_M, stop_ids_M, stop_from_M | [M] | int64 | legal from this position on |
+    | adjusted_or_scored | | list | rows that need more of their logits than a draw |
     """
 
     def __init__(
@@ -71,16 +77,35 @@ class SamplingBatch:
         self.scored = self._select(asking)
         params = [setup.logprobs for setup in setups if setup.logprobs is not None]
         self.logprobs = LogprobSelection(params, self._device)
+        adjusted = [*self.penalized.indices, *self._biased, *self.stop_rows_M.tolist()]
+        self.adjusted_or_scored = sorted({*adjusted, *asking})
 
     @property
     def adjusts_logits(self) -> bool:
         """True where penalties, a bias or a minimum length change the logits of some row."""
         return bool(len(self.penalized) or self.num_bias or self.num_stops)
 
-    @property
-    def is_plainly_greedy(self) -> bool:
-        """True where every row's next token is the most likely one, and nothing else is asked."""
-        return self.greedy.is_all and not self.adjusts_logits and not len(self.scored)
+    def draws(self, positions: list[int]) -> tuple[FloatArray, IntArray] | None:
+        """How the rows draw, as the host's compiled kernels read it; None where none draws.
+
+        Float32 ``[3, R]``: temperature, top_p, min_p; int64 ``[3, R]``: seed, top_k, position.
+        The temperature of greedy rows, and of those that need more than a draw, is 0. Only on the
+        host.
+        """
+        if self._drawn is None:
+            return None
+        floats, integers = self._drawn
+        return floats, np.concatenate((integers, np.asarray([positions], dtype=np.int64)))
+
+    @cached_property
+    def _drawn(self) -> tuple[FloatArray, IntArray] | None:
+        """What of :meth:`draws` is the same in every step."""
+        others = sorted({*self.greedy.indices, *self.adjusted_or_scored})
+        if len(others) == len(self.rows):
+            return None
+        floats = torch.stack((self.temperature_R, self.top_p_R, self.min_p_R))
+        floats[0, others] = 0.0
+        return floats.numpy(), torch.stack((self.seed_R, self.top_k_R)).numpy()
 
     def _select(self, indices: list[int]) -> RowSelection:
         return RowSelection(indices, len(self.rows), self._device)
@@ -119,7 +144,8 @@ class SamplingBatch:
         # An index past the end of a row would write into the next one.
         assert all(0 <= token_id < vocab_size for _, token_id, _ in entries), "bias beyond vocab"
         self.num_bias = len(entries)
-        self.bias_rows_B = self._integers([i for i, _, _ in entries])
+        self._biased = [i for i, _, _ in entries]
+        self.bias_rows_B = self._integers(self._biased)
         self.bias_ids_B = self._integers([token_id for _, token_id, _ in entries])
         biases = [bias for _, _, bias in entries]
         self.bias_B = torch.tensor(biases, dtype=torch.float32, device=self._device)

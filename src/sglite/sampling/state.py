@@ -15,6 +15,8 @@ from sglite.scheduler.plan import RowSetup
 FLOAT_FIELDS = ("temperature", "top_p", "min_p", "presence", "frequency", "repetition")
 INTEGER_FIELDS = ("seed", "top_k")
 
+_KEPT_BATCHES = 4
+
 _LARGEST = 1e30
 _SMALLEST = 1e-30
 
@@ -58,7 +60,7 @@ class SamplingState:
         self.count_slots: list[int | None] = [None] * max_rows
         self.counts = OutputCounts(vocab_size, self.device)
         self.token_ids_V = torch.arange(vocab_size, dtype=torch.int32, device=self.device)
-        self._batch: SamplingBatch | None = None
+        self._batches: dict[tuple[int, ...], SamplingBatch] = {}
 
     def set_row(self, setup: RowSetup) -> None:
         """A request takes a row; whatever was there before is cleared."""
@@ -74,7 +76,7 @@ class SamplingState:
 
     def clear_row(self, row: int) -> None:
         """Reset a row in every array: nothing of its request stays."""
-        self._batch = None
+        self._batches.clear()
         self.floats[:, row] = 0.0
         self.integers[:, row] = 0
         self.setups[row] = None
@@ -84,10 +86,13 @@ class SamplingState:
             self.counts.release(slot)
 
     def batch(self, rows: list[int]) -> SamplingBatch:
-        """The parameters of a step's rows; the last one is kept, as decode steps repeat it."""
-        if self._batch is None or self._batch.rows != rows:
-            self._batch = self._gather(list(rows))
-        return self._batch
+        """The parameters of a step's rows; some are kept, as decode steps repeat them."""
+        key = tuple(rows)
+        if key not in self._batches:
+            if len(self._batches) == _KEPT_BATCHES:
+                self._batches.clear()
+            self._batches[key] = self._gather(list(rows))
+        return self._batches[key]
 
     def _gather(self, rows: list[int]) -> SamplingBatch:
         setups = []

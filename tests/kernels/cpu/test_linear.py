@@ -137,35 +137,6 @@ def test_norm_is_torchs(target, size):
     torch.testing.assert_close(y, torch.rms_norm(x, (size,), weight, 1e-6))
 
 
-@pytest.mark.parametrize("size", [1, 16, 37, 515])
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_likeliest_is_the_first_of_the_largest(target, size):
-    x = random(8, size)
-    x[1] = 0.5  # all equal
-    x[2, size // 2] = x[2, -1] = 9.0
-    x[3, size // 2] = torch.nan
-    x[4, -1] = torch.inf
-    x[5] = -torch.inf
-    x[6, : size // 2] = -torch.inf
-    ids = torch.zeros(8, dtype=torch.int64)
-    expected = x.argmax(-1)
-    expected[[3, 4, 5]] = -1
-    assert picked(target, x, ids).tolist() == expected.tolist()
-
-
-def picked(target: str, x: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """The result of the operation over all rows, as samples."""
-    recorded = program(target)
-    recorded.pick(x, ids, x.shape[1])
-    count = len(x)
-    whole = torch.tensor([0, count], dtype=torch.int32)
-    cos_sin, rows = torch.zeros(1, 2), torch.zeros(count, dtype=torch.int32)
-    tokens = torch.zeros(count, dtype=torch.int64)
-    samples = torch.arange(count, dtype=torch.int32)
-    recorded.replay(tokens, cos_sin, rows, whole, whole[1:], [], [], samples)
-    return ids
-
-
 def test_bad_arguments_are_refused():
     recorded = program(TARGETS[-1])
     x, y = torch.zeros(1, 16), torch.zeros(1, 16)

@@ -75,8 +75,11 @@ class Program:
         ``of_samples``: of the rows of ``x`` that a step samples, one after the other.
         """
 
-    def pick(self, x: Array, ids: Array, size: int) -> None:
-        """Record: int64 place of the largest number of each sample's row; -1: not a finite one."""
+    def sample(self, x: Array, ids: Array, size: int) -> None:
+        """Record: int64 next token of each sample's row of ``size`` logits, as the step draws.
+
+        -1 where the largest logit is not finite or one of them is no number.
+        """
 
     def linear(
         self,
@@ -171,10 +174,15 @@ class Program:
         page_tables: Sequence[Array],
         out_slots: Sequence[Array],
         sample_rows: Array,
+        draw_floats: Array | None = None,
+        draw_integers: Array | None = None,
     ) -> None:
         """Run one step. ``page_tables`` [runs, pages] and ``out_slots`` [tokens]: per KV group.
 
-        int64: ``input_ids``, ``out_slots``; float32: ``cos_sin``; the others int32.
+        ``draw_floats`` [3, samples]: temperature (0: the likeliest), top_p, min_p;
+        ``draw_integers`` [3, samples]: seed, top_k, position. Without them every sample is the
+        likeliest token. int64: ``input_ids``, ``out_slots``, ``draw_integers``; float32:
+        ``cos_sin``, ``draw_floats``; the others int32.
         """
 
     def num_ops(self) -> int:

@@ -3,9 +3,11 @@
 // Arrays come by DLPack and are checked here; a program keeps those it was recorded with alive.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <optional>
 #include <stdexcept>
 
 #include "dispatch.h"
@@ -209,9 +211,10 @@ public:
         keep({weight.array, codes, scales, sums, out});
     }
 
-    void pick(Array x, Array ids, int size) {
+    void sample(Array x, Array ids, int size) {
         require(ids.dtype() == nb::dtype<int64_t>(), "ids must be int64");
-        program_.add(Pick{floats(x, "x"), (int64_t*)ids.data(), size}, true);
+        require(size > 0, "size must be positive");
+        program_.add(Sample{floats(x, "x"), (int64_t*)ids.data(), size}, true);
         keep({x, ids});
     }
 
@@ -251,7 +254,8 @@ public:
 
     void replay(Int64s input_ids, Floats32 cos_sin, Int32s cos_sin_rows, Int32s offsets,
                 Int32s seq_lens, const std::vector<Int32s>& page_tables,
-                const std::vector<Int64s>& out_slots, Int32s sample_rows) {
+                const std::vector<Int64s>& out_slots, Int32s sample_rows,
+                std::optional<Floats32> draw_floats, std::optional<Int64s> draw_integers) {
         Step step;
         step.num_rows = (int)input_ids.size();
         step.input_ids = input_ids.data();
@@ -262,6 +266,9 @@ public:
         step.num_runs = (int)seq_lens.size();
         step.sample_rows = sample_rows.data();
         step.num_samples = (int)sample_rows.size();
+        require(draw_floats.has_value() == draw_integers.has_value(),
+                "a step that draws needs both arrays");
+        if (draw_floats) step.draws = draws_of(*draw_floats, *draw_integers, sample_rows.size());
         require(offsets.size() == seq_lens.size() + 1, "offsets must have one more than seq_lens");
         require(cos_sin_rows.size() == input_ids.size(), "one row of cos_sin per token");
         require(page_tables.size() == num_groups_ && out_slots.size() == num_groups_,
@@ -292,6 +299,20 @@ private:
             result.push_back({page_sizes[group], windows[group]});
         }
         return result;
+    }
+
+    static Draws draws_of(const Floats32& floats, const Int64s& integers, size_t num_samples) {
+        require(floats.size() == 3 * num_samples && integers.size() == 3 * num_samples,
+                "three floats and three integers per sample");
+        const float* const temperature = floats.data();
+        const int64_t* const seed = integers.data();
+        const int64_t* const top_k = seed + num_samples;
+        for (size_t i = 0; i < num_samples; ++i) {
+            require(temperature[i] >= 0.0f, "a temperature must not be negative");
+            require(top_k[i] > 0, "top_k must be positive");
+        }
+        return {temperature, temperature + num_samples, temperature + 2 * num_samples,
+                seed,        top_k,                     seed + 2 * num_samples};
     }
 
     void check_heads(int num_heads, int num_kv_heads, int head_dim, int group) const {
@@ -355,7 +376,7 @@ NB_MODULE(_cpu, m) {
         .def("embed", &Recorder::embed, nb::arg("table"), nb::arg("out"), nb::arg("size"))
         .def("norm", &Recorder::norm, nb::arg("x"), nb::arg("weight"), nb::arg("out"),
              nb::arg("eps"), nb::arg("of_samples") = false)
-        .def("pick", &Recorder::pick, nb::arg("x"), nb::arg("ids"), nb::arg("size"))
+        .def("sample", &Recorder::sample, nb::arg("x"), nb::arg("ids"), nb::arg("size"))
         .def("linear", &Recorder::linear, nb::arg("weight"), nb::arg("bias").none(), nb::arg("x"),
              nb::arg("out"), nb::arg("num_outputs"), nb::arg("num_inputs"),
              nb::arg("epilogue") = "store", nb::arg("activation") = "silu",
@@ -377,7 +398,8 @@ NB_MODULE(_cpu, m) {
         .def("replay_rows", &Recorder::replay_rows, nb::arg("num_rows"))
         .def("replay", &Recorder::replay, nb::arg("input_ids"), nb::arg("cos_sin"),
              nb::arg("cos_sin_rows"), nb::arg("offsets"), nb::arg("seq_lens"),
-             nb::arg("page_tables"), nb::arg("out_slots"), nb::arg("sample_rows"))
+             nb::arg("page_tables"), nb::arg("out_slots"), nb::arg("sample_rows"),
+             nb::arg("draw_floats") = nb::none(), nb::arg("draw_integers") = nb::none())
         .def("num_ops", &Recorder::num_ops)
         .def("num_grouped_tokens", &Recorder::num_grouped_tokens);
 }

@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
+#include "sample.h"
 
 #define SGLITE_TEXT(name) #name
 #define SGLITE_NAME(name) SGLITE_TEXT(name)
@@ -15,7 +16,7 @@ const Kernels kernels = {
     SGLITE_BF16_DOT ? Type::bfloat16 : Type::float32,
     any_linear,
     norm,
-    pick,
+    sample,
     embed,
     rotate,
     any_attend,

@@ -52,13 +52,33 @@ struct Embed {
     int size;
 };
 
-// ids[row] = the place of the largest number of x[row], the first of equals; -1 where that is not
-// finite or any of them is no number.
-struct Pick {
+// ids[row] = the next token of the logits x[row] as Draws say; -1 where their largest is not finite
+// or any of them is no number.
+struct Sample {
     const float* x;
     int64_t* ids;
     int size;
 };
+
+// How the rows of a step draw (sample.h); arrays of one element per sampled row, or all null: each
+// row is the likeliest token, the first of equals.
+struct Draws {
+    const float* temperature = nullptr;  // 0: the likeliest
+    const float* top_p = nullptr;
+    const float* min_p = nullptr;
+    const int64_t* seed = nullptr;
+    const int64_t* top_k = nullptr;  // at least 1
+    const int64_t* position = nullptr;
+};
+
+constexpr int kSampleBlock = 128;  // tokens whose largest weight is known
+
+// Static, as no instruction set may get another's code for them.
+static constexpr int sample_blocks(int size) { return (size + kSampleBlock - 1) / kSampleBlock; }
+// Floats of memory that a thread needs for rows of `size`: weights, and the largest of each block.
+static constexpr ptrdiff_t sample_scratch_size(int size) {
+    return (ptrdiff_t)sample_blocks(size) * (kSampleBlock + 1) + 16;
+}
 
 // Splits a row of qkv; normalises and rotates q and k; q, scaled, goes to `q`, k and v to the pool.
 struct Rotate {
@@ -116,7 +136,7 @@ struct Kernels {
     Type best_x_type;  // what linear layers with bfloat16 weights read fastest
     void (*linear)(const Linear&, int rows, int begin, int end);      // panels, or pairs of them
     void (*norm)(const Norm&, const int32_t* rows, int begin, int end);
-    void (*pick)(const Pick&, int begin, int end);                    // rows
+    void (*sample)(const Sample&, const Draws&, float* scratch, int begin, int end);  // rows
     void (*embed)(const Embed&, const int64_t* ids, int begin, int end);
     void (*rotate)(const Rotate&, const RotateInputs&, int begin, int end);  // tokens
     void (*attend)(const Attend&, const AttendInputs&, int begin, int end);  // segment x KV head

@@ -1,7 +1,6 @@
 #include "program.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "threads.h"
 
@@ -57,6 +56,11 @@ Program::Program(const Kernels& kernels, int num_threads, std::vector<GroupLayou
 
 void Program::add(const Op& op, bool of_samples) {
     ops_.push_back({op, of_samples});
+    if (const Sample* sample = std::get_if<Sample>(&op)) {
+        scratch_.clear();  // memory that is touched by rows that draw, and not before
+        for (int thread = 0; thread < num_threads_; ++thread)
+            scratch_.emplace_back(new float[sample_scratch_size(sample->size)]);
+    }
     if (const AttendOp* attend = std::get_if<AttendOp>(&op)) {
         const Attend& args = attend->args;
         plan_options_[attend->group] = {args.num_heads, args.num_kv_heads, args.head_dim,
@@ -81,7 +85,7 @@ void Program::run(const Step& step) {
     run_on_threads(num_threads_, work, &replay);
 }
 
-void Program::work(void* context, int, int num_threads) {
+void Program::work(void* context, int thread, int num_threads) {
     Replay& replay = *(Replay*)context;
     const Program& program = replay.program;
     for (size_t index = 0; index < program.ops_.size(); ++index) {
@@ -92,7 +96,7 @@ void Program::work(void* context, int, int num_threads) {
         WorkShare& share = replay.shares[index];
         for (int begin; (begin = share.take(grain)) < units;) {
             const int end = std::min(units, begin + grain);
-            program.run_part(recorded, replay.step, begin, end);
+            program.run_part(recorded, replay.step, thread, begin, end);
             share.finish(end - begin);
         }
         share.wait_for(units);
@@ -130,7 +134,8 @@ int Program::grain_of(const Op& op, int units, int num_threads) const {
     return grain;
 }
 
-void Program::run_part(const Recorded& recorded, const Step& step, int begin, int end) const {
+void Program::run_part(const Recorded& recorded, const Step& step, int thread, int begin,
+                       int end) const {
     const bool of_samples = recorded.of_samples;
     const int num_rows = of_samples ? step.num_samples : step.num_rows;
     const QuantizedKernels& quantized = *kernels_.quantized;
@@ -141,7 +146,9 @@ void Program::run_part(const Recorded& recorded, const Step& step, int begin, in
                 kernels_.norm(norm, of_samples ? step.sample_rows : nullptr, begin, end);
             },
             [&](const Linear& linear) { kernels_.linear(linear, num_rows, begin, end); },
-            [&](const Pick& pick) { kernels_.pick(pick, begin, end); },
+            [&](const Sample& sample) {
+                kernels_.sample(sample, step.draws, scratch_[thread].get(), begin, end);
+            },
             [&](const RotateOp& rotate) {
                 const int64_t* out_slots = step.groups[rotate.group].out_slots;
                 kernels_.rotate(rotate.args, {step.cos_sin, step.cos_sin_rows, out_slots}, begin,

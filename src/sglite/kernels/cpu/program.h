@@ -1,6 +1,7 @@
 // A recorded step: kernels over fixed buffers, replayed by one call on all threads.
 #pragma once
 
+#include <memory>
 #include <variant>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct Step {
     int num_runs = 0;
     const int32_t* sample_rows = nullptr;  // tokens whose logits are wanted
     int num_samples = 0;
+    Draws draws;  // of the samples
     std::vector<GroupStep> groups;
 };
 
@@ -47,7 +49,7 @@ struct MergeOp {
     Attend args;
     int group;
 };
-using Op = std::variant<Embed, Norm, Linear, Pick, RotateOp, AttendOp, MergeOp, Quantize,
+using Op = std::variant<Embed, Norm, Linear, Sample, RotateOp, AttendOp, MergeOp, Quantize,
                         QuantizedLinear, QuantizedEmbed>;
 
 // An operation over all rows of a step, or over those that are sampled.
@@ -60,6 +62,7 @@ class Program {
 public:
     Program(const Kernels& kernels, int num_threads, std::vector<GroupLayout> groups,
             bool groups_prefixes);
+    Program(const Program&) = delete;
 
     // A Norm of samples reads their rows among all; what follows it has one row per sample.
     void add(const Op& op, bool of_samples = false);
@@ -75,7 +78,8 @@ private:
     void make_plans(const Step& step);
     int units_of(const Recorded& recorded, const Step& step) const;
     int grain_of(const Op& op, int units, int num_threads) const;
-    void run_part(const Recorded& recorded, const Step& step, int begin, int end) const;
+    void run_part(const Recorded& recorded, const Step& step, int thread, int begin,
+                  int end) const;
 
     const Kernels& kernels_;
     const int num_threads_;
@@ -84,6 +88,7 @@ private:
     std::vector<Recorded> ops_;
     std::vector<AttentionPlan> plans_;  // per KV group
     std::vector<PlanOptions> plan_options_;
+    std::vector<std::unique_ptr<float[]>> scratch_;  // of each thread, for Sample
 };
 
 }  // namespace sglite

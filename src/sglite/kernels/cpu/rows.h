@@ -41,32 +41,6 @@ inline void norm(const Norm& op, const int32_t* rows, int begin, int end) {
         norm_rows<float>(op, rows, begin, end);
 }
 
-// Two passes: the largest number by registers, then where it stands.
-inline void pick(const Pick& op, int begin, int end) {
-    const int whole = op.size - op.size % kLanes;
-    for (int row = begin; row < end; ++row) {
-        const float* const x = op.x + (ptrdiff_t)row * op.size;
-        Floats highest = broadcast(-INFINITY);
-        Ints no_number{};
-        for (int i = 0; i < whole; i += kLanes) {
-            const Floats value = load(x + i);
-            highest = maximum(highest, value);
-            no_number |= value != value;
-        }
-        float peak = largest(highest);
-        bool is_valid = true;
-        for (int lane = 0; lane < kLanes; ++lane) is_valid &= no_number[lane] == 0;
-        for (int i = whole; i < op.size; ++i) {
-            peak = x[i] > peak ? x[i] : peak;
-            is_valid &= x[i] == x[i];
-        }
-        is_valid &= peak > -INFINITY && peak < INFINITY;
-        int place = 0;
-        while (is_valid && x[place] != peak) ++place;
-        op.ids[row] = is_valid ? place : -1;
-    }
-}
-
 template <class T>
 inline void embed_rows(const Embed& op, const int64_t* ids, int begin, int end) {
     const bool is_paired = sizeof(T) == 2;
