@@ -107,7 +107,7 @@ class ModelOptions(OptionGroup):
     `auto` the fastest that this machine has."""
     cpu_cores: str = option("auto")
     """Cores that compute: `auto` takes as many threads as this process can keep busy, each on a
-    core of its own where they are more than 4; `any` pins none; `0-3,8` has one on each of these."""
+    core of its own where they are more than 4; `any` pins none; `0-3,8` has one on each."""
     weight_cache: str = option("auto")
     """Directory for weights as the compiled CPU kernels read them, so that the next start does not
     make them again; `auto` is one under the user's cache directory that takes at most a tenth of
