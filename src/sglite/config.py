@@ -130,7 +130,9 @@ class CacheOptions(OptionGroup):
     page_size: int = option(16, ge=1, le=1024)
     """Tokens per KV page; only whole pages are shared."""
     kv_cache_dtype: Literal["auto", "float32", "bfloat16", "int8", "fp8_e4m3"] = option(
-        "auto", spellings=DTYPE_SPELLINGS | {"fp8": "fp8_e4m3"}, why_not=_why_no_kv_dtype
+        "auto",
+        spellings={"fp32": "float32", "bf16": "bfloat16", "fp8": "fp8_e4m3"},
+        why_not=_why_no_kv_dtype,
     )
     """Type of the keys and values in memory; `auto` is that of the activations. `int8` has a scale
     per token and head; `fp8_e4m3` has none and cannot hold more than 448. Both are for the CPU."""

@@ -210,13 +210,13 @@ def test_every_number_of_8_bits_is_read_as_torch_reads_it(target):
         target, dtype=torch.float8_e4m3fn, num_heads=1, num_kv_heads=1, head_dim=256
     )
     every = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn).float()
-    kernel.store(every.view(1, 1, 256), every.view(1, 1, 256), [16])
+    kernel.store(torch.zeros(1, 1, 256), every.view(1, 1, 256), [16])
     table = torch.tensor([[1]], dtype=torch.int32)
     lengths = torch.tensor([1])
     metadata = AttentionMetadata(table, torch.tensor([16]), [0, 1], [1], lengths, 16, None)
-    out_TND = kernel.attend(torch.zeros(1, 1, 256), metadata, SCALE).out_TND
-    assert not every[:127].isnan().any()  # one key: its weight is 1, whatever the score
-    assert torch.equal(out_TND.flatten()[:127], every[:127])
+    found = kernel.attend(torch.zeros(1, 1, 256), metadata, SCALE).out_TND.flatten()
+    # One key has all the weight: what is left of rounding is e to the 0 over itself.
+    torch.testing.assert_close(found, every, rtol=1e-6, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", BYTES)
