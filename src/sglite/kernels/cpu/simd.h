@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if SGLITE_BF16_DOT
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -116,23 +116,33 @@ inline void store_row(bf16* target, Floats value) {
 #endif
 }
 
+// kLanes bytes as words. Compilers know this as one instruction, but not by its vector types.
+inline Ints widen_bytes(const void* source) {
+#if defined(__AVX512F__)
+    return (Ints)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)source));
+#elif defined(__AVX2__)
+    return (Ints)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)source));
+#else
+    typedef int8_t Bytes __attribute__((vector_size(kLanes)));
+    typedef int16_t Halves __attribute__((vector_size(2 * kLanes)));
+    Bytes bytes;
+    memcpy(&bytes, source, sizeof bytes);
+    return __builtin_convertvector(__builtin_convertvector(bytes, Halves), Ints);
+#endif
+}
+
 // As floats; bytes become numbers in registers.
 inline Floats load_row(const int8_t* source) {
-    typedef int8_t Bytes __attribute__((vector_size(kLanes)));
-    Bytes bytes;
-    memcpy(&bytes, source, sizeof bytes);
-    return __builtin_convertvector(bytes, Floats);
+    return __builtin_convertvector(widen_bytes(source), Floats);
 }
 inline Floats load_row(const e4m3* source) {
-    typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
-    Bytes bytes;
-    memcpy(&bytes, source, sizeof bytes);
-    const Bits codes = __builtin_convertvector(bytes, Bits), magnitudes = (codes & 0x7f) << 20;
+    const Bits codes = (Bits)widen_bytes(source), magnitudes = (codes & 0x7f) << 20;
     // Below 2^-6 there is no leading one: it is added with the exponent, and taken off again.
-    const Bits is_small = (Bits)(magnitudes < 0x00800000u), is_nan = (Bits)(magnitudes == 0x07f00000u);
+    const Bits is_small = (Bits)(magnitudes < 0x00800000u);
+    const Bits is_nan = (Bits)(magnitudes == 0x07f00000u);
     const Floats whole = (Floats)(magnitudes + 0x3c000000u + (is_small & 0x00800000u));
     const Floats value = whole - (Floats)(is_small & 0x3c800000u);
-    return (Floats)((Bits)value | (codes & 0x80) << 24 | is_nan);
+    return (Floats)((Bits)value | (codes & 0x80000000u) | is_nan);
 }
 
 // e to the power of each lane, 2 units in the last place; -87 and below give the smallest normal.
