@@ -33,7 +33,15 @@ class PagedSequences:
     their entries become 0, as the scheduler does.
     """
 
-    def __init__(self, decoder: Decoder, *, page_size: int, num_pages: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        *,
+        page_size: int,
+        num_pages: int,
+        seed: int = 0,
+        kv_dtype: torch.dtype | None = None,
+    ) -> None:
         self.decoder = decoder
         self.page_size = page_size
         self.groups = decoder.spec.kv_groups()
@@ -43,11 +51,10 @@ class PagedSequences:
             page_size=page_size,
             num_kv_heads=decoder.num_kv_heads,
             head_dim=decoder.spec.head_dim,
-            dtype=decoder.dtype,
+            dtype=kv_dtype or decoder.dtype,
             layout=decoder.kv_layout,
         )
-        for storage in self.pool.storage:
-            storage.fill_(float("nan"))
+        poison(self.pool)
         shuffle = random.Random(seed)
         self.free = [shuffle.sample(range(1, num_pages), num_pages - 1) for _ in self.groups]
         self.pages: dict[int, list[list[int]]] = {}
@@ -121,6 +128,12 @@ class PagedSequences:
         for index in range(first):
             pages[index] = 0
         return list(pages)
+
+
+def poison(pool: KVPool) -> None:
+    """Every float of the pool becomes NaN, a scale as well; every integer -1."""
+    for storage in pool.storage:
+        storage.view(torch.uint8).fill_(255)
 
 
 def chunks(token_ids: Sequence[int], size: int | None) -> list[Sequence[int]]:

@@ -46,6 +46,14 @@ def test_device_that_is_not_there_is_refused():
         resolve(EngineConfig(device="mps"), HardwareFacts())
 
 
+@pytest.mark.parametrize("kv_dtype", ["int8", "fp8_e4m3"])
+def test_kv_of_8_bits_is_for_the_cpu(kv_dtype):
+    facts = HardwareFacts(has_mps=True)
+    with pytest.raises(ConfigError, match=f"^kv_cache_dtype: '{kv_dtype}' is for device cpu.*mps"):
+        resolve(EngineConfig(device="mps", kv_cache_dtype=kv_dtype), facts)
+    assert resolve(EngineConfig(kv_cache_dtype=kv_dtype), facts).kv_cache_dtype == kv_dtype
+
+
 def test_options_without_effect_are_named(caplog):
     config = EngineConfig(
         disable_radix_cache=True,

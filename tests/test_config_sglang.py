@@ -54,7 +54,6 @@ def test_equivalents_reach_their_option():
         ("trust_remote_code", None),
         ("trust_remote_code", "false"),
         ("enable_cache_report", False),
-        ("kv_cache_dtype", "auto"),
     ],
 )
 def test_what_asks_for_nothing_passes(name, value):
@@ -71,6 +70,11 @@ def test_what_asks_for_nothing_passes(name, value):
         ({"device": "tpu"}, "'tpu' is not allowed; give one of auto"),
         ({"tp_size": 0}, "0 is not allowed"),
         ({"quantization": "awq"}, "^quantization: awq is not supported yet; give int8 or int4$"),
+        (
+            {"kv_cache_dtype": "fp8_e5m2"},
+            "^kv_cache_dtype: fp8_e5m2 is not supported yet; give int8",
+        ),
+        ({"kv_cache_dtype": "int9"}, "'int9' is not allowed; give one of auto, float32"),
         ({"quantization": "int3"}, "'int3' is not allowed; give one of int8, int4"),
     ],
 )
@@ -83,7 +87,6 @@ def test_what_sglang_can_and_sglite_cannot_yet_is_told_as_that(options, message)
     ("name", "value", "message"),
     [
         ("dp_size", 2, "--x is not supported yet: there is one engine"),
-        ("kv_cache_dtype", "fp8_e5m2", "--x is not supported yet"),
         ("trust_remote_code", True, "--x is not supported: sglite runs no code"),
         ("model_mode", "flashinfer", "--x: 'flashinfer' is not supported; give one of no-cache"),
         ("model_mode", ["no-cache"], "is not supported; give one of"),

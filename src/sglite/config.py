@@ -40,6 +40,12 @@ def _why_one_device(value: object) -> str | None:
     return None
 
 
+def _why_no_kv_dtype(value: object) -> str | None:
+    if value in ("fp8_e5m2", "fp4_e2m1", "float16", "int4"):
+        return f"{value} is not supported yet; give int8, fp8_e4m3, bfloat16 or float32"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptionGroup:
     """Base of the option groups: no object with a bad value can be made."""
@@ -130,6 +136,13 @@ class CacheOptions(OptionGroup):
 
     page_size: int = option(16, ge=1, le=1024)
     """Tokens per KV page; only whole pages are shared."""
+    kv_cache_dtype: Literal["auto", "float32", "bfloat16", "int8", "fp8_e4m3"] = option(
+        "auto",
+        spellings={"fp32": "float32", "bf16": "bfloat16", "fp8": "fp8_e4m3"},
+        why_not=_why_no_kv_dtype,
+    )
+    """Type of the keys and values in memory; `auto` is that of the activations. `int8` has a scale
+    per token and head; `fp8_e4m3` has none and cannot hold more than 448. Both are for the CPU."""
     mem_fraction_static: float | None = option(
         None, gt=0, le=1, aliases=("memory-ratio", "gpu-memory-utilization")
     )

@@ -60,7 +60,13 @@ def resolve(config: EngineConfig, hardware: HardwareFacts) -> EngineConfig:
         )
     for pointless in contradictions(config):
         logger.warning("option_without_effect", extra={"fields": {"option": pointless}})
-    return config.replace(**{choice.option: choice.value for choice in choices})
+    config = config.replace(**{choice.option: choice.value for choice in choices})
+    if config.device != "cpu" and config.kv_cache_dtype in ("int8", "fp8_e4m3"):
+        raise ConfigError(
+            f"kv_cache_dtype: {config.kv_cache_dtype!r} is for device cpu, and device is "
+            f"{config.device!r}; give auto, float32 or bfloat16"
+        )
+    return config
 
 
 def open_choices(config: EngineConfig) -> list[Choice]:

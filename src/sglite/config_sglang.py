@@ -46,7 +46,6 @@ NOT_YET: dict[str, str] = {
     ),
     **dict.fromkeys(("lora_paths", "max_loras_per_batch"), "adapters are not loaded"),
     "dp_size": "there is one engine",
-    "kv_cache_dtype": "KV has the type of the model (dtype)",
     "attention_backend": "the backend follows from the device",
     "sampling_backend": "there is one sampler",
     "grammar_backend": "output is not constrained",
@@ -59,7 +58,6 @@ NOT_YET: dict[str, str] = {
 # Values of the options above and below that ask for nothing; None and False always do.
 HARMLESS: dict[str, tuple[str, ...]] = {
     "dp_size": ("1",),
-    "kv_cache_dtype": ("auto",),
     "disaggregation_mode": ("null",),
     "grammar_backend": ("none",),
     "hicache_size": ("0",),

@@ -12,6 +12,7 @@ from sglite.engine.replay_executor import ReplayExecutor
 from sglite.engine.threaded_executor import ThreadedExecutor
 from sglite.engine.torch_executor import TorchExecutor
 from sglite.errors import ConfigError
+from sglite.kvcache.kv_pool import KV_DTYPES
 from sglite.make_model import make_model
 from sglite.models.loader import read_model_info
 from sglite.observability.events import EventStream
@@ -101,6 +102,17 @@ def test_the_compiled_kernels_run_what_they_can(
     assert generate(parts, "r", [1, 2, 3]) == 0
     could_not = options["cpu_kernels"] == "auto" and kind is TorchExecutor
     assert any("cpu_kernels" in getattr(r, "fields", {}) for r in caplog.records) == could_not
+
+
+@pytest.mark.parametrize("kernels", ["torch", "auto"])
+@pytest.mark.parametrize("kv_dtype", ["bfloat16", "int8", "fp8_e4m3"])
+def test_kv_has_the_type_that_was_asked_for(model_dir: Path, kernels: str, kv_dtype: str) -> None:
+    extension()
+    parts = assemble(model_dir, cpu_kernels=kernels, kv_cache_dtype=kv_dtype)
+    pool = parts.engine.executor._kv_pool  # type: ignore[attr-defined]
+    assert pool.dtype == KV_DTYPES[kv_dtype]
+    assert pool.num_bytes == parts.memory.kv_bytes
+    assert generate(parts, "r", [1, 2, 3]) == 0
 
 
 def test_every_kv_group_gets_a_pool(tmp_path: Path) -> None:

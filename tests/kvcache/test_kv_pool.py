@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sglite.kvcache.groups import KVGroup
-from sglite.kvcache.kv_pool import KVPool
+from sglite.kvcache.kv_pool import KVPool, kv_dtype_name, resolve_kv_dtype, row_bytes
 
 FULL = KVGroup("paged_full", (0, 2))
 WINDOW = KVGroup("paged_window", (1,), window=8)
@@ -24,7 +24,7 @@ def test_every_layer_has_slots_for_its_groups_pages(pool):
         (12, 2, 8),
         (20, 2, 8),
     ]
-    assert all(tensor.dtype == torch.bfloat16 for tensor in pool.layer(1))
+    assert all(tensor.dtype == torch.bfloat16 for tensor in pool.layer(1)[:2])
 
 
 def test_it_starts_at_zero(pool):
@@ -32,7 +32,7 @@ def test_it_starts_at_zero(pool):
 
 
 def test_layers_and_k_and_v_do_not_overlap(pool):
-    tensors = [tensor for layer in range(3) for tensor in pool.layer(layer)]
+    tensors = [tensor for layer in range(3) for tensor in pool.layer(layer)[:2]]
     for value, tensor in enumerate(tensors):
         tensor.fill_(value)
 
@@ -73,3 +73,51 @@ def test_no_pages_to_copy_is_no_work(pool):
 def test_a_page_that_is_both_source_and_target_is_our_bug(pool):
     with pytest.raises(AssertionError, match="both copied and overwritten"):
         pool.copy_pages(0, [1, 2], [2, 3])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "row"),
+    [(torch.float32, 256), (torch.bfloat16, 128), (torch.int8, 68), (torch.float8_e4m3fn, 64)],
+    ids=str,
+)
+@pytest.mark.parametrize("layout", ["token", "block"])
+def test_narrow_types_take_a_half_and_a_quarter(dtype, row, layout):
+    shape = {"page_size": 16, "num_kv_heads": 2, "head_dim": 64}
+    pool = KVPool([FULL], [5], dtype=dtype, layout=layout, **shape)
+
+    assert row_bytes(dtype, 64) == row
+    assert pool.num_bytes == 5 * 2 * 2 * 16 * 2 * row
+    assert pool.num_bytes == 5 * KVPool.bytes_per_page(FULL, dtype=dtype, **shape)
+
+
+def test_scales_lie_behind_their_codes_and_are_copied_with_the_page():
+    pool = KVPool([FULL, WINDOW], [5, 3], dtype=torch.int8, **SHAPE)
+    layer = pool.layer(2)
+    assert layer.k_scale_SK is not None and layer.v_scale_SK is not None
+    layer.k_SKD[4:8], layer.v_SKD[4:8] = 3, -5
+    layer.k_scale_SK[4:8], layer.v_scale_SK[4:8] = 0.25, 8.0
+    assert layer.k_SKD.shape == (20, 2, 8) and layer.k_scale_SK.shape == (20, 2)
+
+    pool.copy_pages(0, [1], [3])
+
+    for tensor, value in zip(layer, (3, -5, 0.25, 8.0), strict=True):
+        assert tensor is not None
+        assert (tensor[12:16] == value).all() and (tensor[4:8] == value).all()
+        assert not tensor[:4].any() and not tensor[8:12].any() and not tensor[16:].any()
+
+
+def test_pages_of_8_bit_floats_are_copied():
+    pool = KVPool([WINDOW], [3], dtype=torch.float8_e4m3fn, **SHAPE)
+    pool.layer(1).v_SKD[4:8] = 1.5
+
+    pool.copy_pages(0, [1], [2])
+
+    assert (pool.layer(1).v_SKD[8:].float() == 1.5).all()
+    assert not pool.layer(1).v_SKD[:4].float().any()
+
+
+def test_a_type_has_the_name_of_its_option():
+    assert resolve_kv_dtype("auto", torch.float16) is torch.float16
+    assert resolve_kv_dtype("fp8_e4m3", torch.float32) is torch.float8_e4m3fn
+    assert kv_dtype_name(torch.float8_e4m3fn) == "fp8_e4m3"
+    assert kv_dtype_name(torch.float16) == "float16"

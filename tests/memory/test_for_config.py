@@ -51,6 +51,21 @@ def test_quantised_weights_leave_more(info: ModelInfo) -> None:
     assert sizes[0] > sizes[1] > sizes[2]
 
 
+def test_kv_of_8_bits_takes_less_per_token(info: ModelInfo) -> None:
+    plans = {
+        name: plan_for_config(resolved(dtype="float32", kv_cache_dtype=name), info)
+        for name in ("auto", "float32", "bfloat16", "int8", "fp8_e4m3")
+    }
+    sizes = {name: plan.kv_bytes_per_token for name, plan in plans.items()}
+    dim = info.spec.head_dim
+    assert sizes["auto"] == sizes["float32"] == 2 * sizes["bfloat16"] == 4 * sizes["fp8_e4m3"]
+    assert sizes["int8"] * dim == sizes["fp8_e4m3"] * (dim + 4)
+    assert {name: plan.kv_dtype for name, plan in plans.items()} == {
+        **{name: name for name in plans},
+        "auto": "float32",
+    }
+
+
 def test_larger_chunks_plan_for_more_activations(info: ModelInfo) -> None:
     small = plan_for_config(resolved(chunked_prefill_size=16), info)
     unlimited = plan_for_config(resolved(chunked_prefill_size=-1), info)

@@ -33,6 +33,8 @@ TARGETS = instruction_sets()
 PLAIN = {"variant": "qwen3", "rope": "default", "gqa_ratio": 2, "head_dim": 64, "tied": True}
 PAIRWISE = covering_array(FACTORS | {"page_size": [16, 32], "chunk": [None, 7, 18]}, strength=2)
 NUM_TOKENS = 40
+NARROW_ERROR = 0.02
+"""Of logits over KV of 8 bits: a number that lies at an edge may be stored one step apart."""
 
 
 def replayed(decoder: Decoder, target: str = TARGETS[0], **options: Any) -> ReplayedDecoder:
@@ -108,6 +110,58 @@ def test_bfloat16_is_close_to_float32(target):
         reference.forced_logits,
     )
     assert RELATIVE_ERROR < error < 0.1  # of the largest logit; 8 bits of a number are kept
+
+
+NARROW = [torch.int8, torch.float8_e4m3fn]
+
+
+@pytest.mark.parametrize("kv_dtype", NARROW, ids=["int8", "fp8_e4m3"])
+@pytest.mark.parametrize("variant", ["qwen3", "mistral-window"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_tokens_over_narrow_kv_are_those_of_torch(target, variant, kv_dtype):
+    """Where the best token is clear: a number at an edge of 8 bits may go either way."""
+    decoder = load_decoder(make_model(PLAIN | {"variant": variant, "tied": False}))
+    pool = {"page_size": 16, "num_pages": 30, "kv_dtype": kv_dtype}
+    models = (decoder, replayed(decoder, target))
+    each = [PagedSequences(model, **pool) for model in models]  # type: ignore[arg-type]
+    runs = dict(enumerate(prompts(3, 21).tolist()))
+    num_same = 0
+    for _ in range(30):
+        expected, found = (sequences.last_logits(runs).clone() for sequences in each)
+        assert largest_error(found, expected) < NARROW_ERROR
+        best = expected.topk(2, dim=-1).values
+        is_clear = best[:, 0] - best[:, 1] > 2 * NARROW_ERROR * expected.abs().amax(dim=-1)
+        tokens = expected.argmax(dim=-1)
+        assert torch.equal(found.argmax(dim=-1)[is_clear], tokens[is_clear])
+        num_same += int(is_clear.sum())
+        runs = {row: [token] for row, token in enumerate(tokens.tolist())}
+    assert num_same > 45, "most steps are near ties, which leaves no test"
+
+
+def test_kv_of_another_type_than_the_activations():
+    decoder = load_decoder(make_model(PLAIN))
+    model = replayed(decoder, dtype=torch.bfloat16)
+    runs = dict(enumerate(prompts(2, 40).tolist()))
+    expected = PagedSequences(decoder, page_size=16, num_pages=9).last_logits(runs)
+    errors = {}
+    for kv_dtype in (torch.float32, torch.bfloat16):
+        sequences = PagedSequences(model, page_size=16, num_pages=9, kv_dtype=kv_dtype)
+        errors[kv_dtype] = largest_error(sequences.last_logits(runs), expected)
+    assert errors[torch.float32] < errors[torch.bfloat16] < 0.1
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_soft_cap_caps_the_same_scores_as_torch(target):
+    plain = load_decoder(make_model(PLAIN))
+    capped = Decoder(replace(plain.spec, attention_softcap=1.5))
+    capped.load_state_dict(plain.state_dict())
+    runs = dict(enumerate(prompts(2, 40).tolist()))
+    uncapped, expected, found = (
+        PagedSequences(model, page_size=16, num_pages=9).last_logits(runs).clone()
+        for model in (plain, capped, replayed(capped, target))
+    )
+    assert largest_error(found, expected) < RELATIVE_ERROR
+    assert largest_error(uncapped, expected) > 0.01
 
 
 def fork(sequences: PagedSequences, parent: int, child: int, num_pages: int) -> None:

@@ -26,11 +26,12 @@ def attention(
     kv_layer: KVLayer,
     *,
     scale: float,
+    softcap: float | None = None,
 ) -> torch.Tensor:
     """Store the new tokens' K and V, then attend causally: ``[T, N, D]``, dtype of q.
 
     Token at position i sees the positions j <= i of its own sequence, with a window w only
-    i - w < j. ``scale`` multiplies q·k.
+    i - w < j. ``scale`` multiplies q·k; what comes out stays softly below ``softcap``.
     """
     store_kv(k_TKD, v_TKD, kv_layer, metadata.out_slots_T)
-    return paged_attention(q_TND, kv_layer, metadata, scale=scale)
+    return paged_attention(q_TND, kv_layer, metadata, scale=scale, softcap=softcap)

@@ -16,7 +16,7 @@ from sglite.engine.threaded_executor import ThreadedExecutor
 from sglite.engine.torch_executor import TorchExecutor
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
-from sglite.kvcache.kv_pool import KVPool
+from sglite.kvcache.kv_pool import KVPool, resolve_kv_dtype
 from sglite.memory import MemoryPlan, plan_for_config
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
 from sglite.models.quantization import Quantization
@@ -76,6 +76,7 @@ def assemble_engine(
             "fields": {
                 "architecture": info.spec.architecture,
                 "dtype": memory.dtype,
+                "kv_dtype": memory.kv_dtype,
                 "weights_bytes": model.num_bytes,
                 "kv_tokens": memory.num_tokens,
                 "context_length": memory.context_length,
@@ -140,7 +141,7 @@ def build_engine(
         page_size=config.page_size,
         num_kv_heads=model.model.num_kv_heads,
         head_dim=model.spec.head_dim,
-        dtype=model.dtype,
+        dtype=resolve_kv_dtype(config.kv_cache_dtype, model.dtype),
         device=config.device,
         layout=model.model.kv_layout,
     )

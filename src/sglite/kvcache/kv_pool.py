@@ -19,6 +19,34 @@ BLOCK_TOKENS = 16
 
 KVLayout = Literal["token", "block"]
 
+SCALE_BYTES = 4
+"""Of the float32 that the keys, or values, of one token and head share in an int8 pool."""
+
+KV_DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "int8": torch.int8,
+    "fp8_e4m3": torch.float8_e4m3fn,
+}
+
+
+def resolve_kv_dtype(option: str, model_dtype: torch.dtype) -> torch.dtype:
+    """The pool's type for a value of the option ``kv_cache_dtype``; ``auto`` is the model's."""
+    return model_dtype if option == "auto" else KV_DTYPES[option]
+
+
+def kv_dtype_name(dtype: torch.dtype) -> str:
+    """As the option ``kv_cache_dtype`` calls it; torch's name where it has none for it."""
+    names = {dtype: name for name, dtype in KV_DTYPES.items()}
+    return names.get(dtype, str(dtype).removeprefix("torch."))
+
+
+def row_bytes(dtype: torch.dtype, head_dim: int) -> int:
+    """Bytes of the keys, or values, of one token and head. With int8 the scale is among them."""
+    if dtype == torch.int8:
+        return -(-head_dim // SCALE_BYTES) * SCALE_BYTES + SCALE_BYTES
+    return head_dim * dtype.itemsize
+
 
 class KVLayer(NamedTuple):
     """Keys and values of one layer, as views into the pool.
@@ -27,10 +55,14 @@ class KVLayer(NamedTuple):
     |---|---|---|---|
     | k_SKD | [S, K, D] | the pool's | rotated keys; row ``page_id * page_size + offset`` |
     | v_SKD | [S, K, D] | the pool's | values, same rows |
+    | k_scale_SK | [S, K] | float32 | with int8: what the keys are multiplied by; else None |
+    | v_scale_SK | [S, K] | float32 | the same of the values |
     """
 
     k_SKD: torch.Tensor
     v_SKD: torch.Tensor
+    k_scale_SK: torch.Tensor | None = None
+    v_scale_SK: torch.Tensor | None = None
 
 
 class KVBlocks(NamedTuple):
@@ -38,10 +70,11 @@ class KVBlocks(NamedTuple):
 
     | field | shape | dtype | meaning |
     |---|---|---|---|
-    | k_BKX | [B, K, 16 x D] | the pool's | a block's keys by head, in the kernels' own order |
-    | v_BKX | [B, K, 16 x D] | the pool's | values, same blocks |
+    | k_BKX | [B, K, 16 x row] | the pool's | a block's keys by head, in the kernels' own order |
+    | v_BKX | [B, K, 16 x row] | the pool's | values, same blocks |
 
-    A page is ``page_size / 16`` blocks. What is in a block: ``kernels/cpu/rows.h``.
+    A page is ``page_size / 16`` blocks. What is in a block: ``kernels/cpu/kv_block.h``. Floats of
+    8 bits are uint8 here, which every array library knows.
     """
 
     k_BKX: torch.Tensor
@@ -53,12 +86,13 @@ class KVPool:
 
     | layout | shape of ``storage[group]`` | who fills it |
     |---|---|---|
-    | token | [layers, 2, pages, page_size, K, D] | ``attention`` |
-    | block | [layers, 2, pages, page_size / 16, K, 16 x D] | the compiled CPU kernels |
+    | token | [layers, 2, pages, page_size, K, row] | ``attention`` |
+    | block | [layers, 2, pages, page_size / 16, K, 16 x row] | the compiled CPU kernels |
 
     Index 0 of the second dimension is K, 1 is V. ``num_pages`` has one entry per group.
-    ``num_kv_heads`` counts the heads of this rank. Whatever the layout, a page is one contiguous
-    piece per layer, so pages are copied without knowing it.
+    ``num_kv_heads`` counts the heads of this rank. A row is D numbers; of int8, and behind them the
+    bytes of their scale (of all 16 in a block). Whatever layout and type, a page is one contiguous
+    piece per layer, so pages are copied without knowing them.
     """
 
     def __init__(
@@ -78,10 +112,13 @@ class KVPool:
         self.num_pages = tuple(num_pages)
         self.page_size = page_size
         self.layout = layout
-        tail = (page_size, num_kv_heads, head_dim)
+        self.head_dim = head_dim
+        self.dtype = dtype
+        row = row_bytes(dtype, head_dim) // dtype.itemsize
+        tail = (page_size, num_kv_heads, row)
         if layout == "block":
             assert page_size % BLOCK_TOKENS == 0, f"pages of {page_size} are not whole blocks"
-            tail = (page_size // BLOCK_TOKENS, num_kv_heads, BLOCK_TOKENS * head_dim)
+            tail = (page_size // BLOCK_TOKENS, num_kv_heads, BLOCK_TOKENS * row)
         self.storage = [
             _zeros((len(group.layers), 2, pages, *tail), dtype, torch.device(device))
             for group, pages in zip(self.groups, self.num_pages, strict=True)
@@ -99,12 +136,23 @@ class KVPool:
     def layer(self, layer: int) -> KVLayer:
         """The views of model layer ``layer``, in the token layout."""
         assert self.layout == "token", self.layout
-        return KVLayer(*self._layers[layer])
+        k_SKX, v_SKX = self._layers[layer]
+        if self.dtype != torch.int8:
+            return KVLayer(k_SKX, v_SKX)
+        return KVLayer(
+            k_SKX[..., : self.head_dim],
+            v_SKX[..., : self.head_dim],
+            k_SKX[..., -SCALE_BYTES:].view(torch.float32)[..., 0],
+            v_SKX[..., -SCALE_BYTES:].view(torch.float32)[..., 0],
+        )
 
     def blocks(self, layer: int) -> KVBlocks:
         """The views of model layer ``layer``, in the block layout."""
         assert self.layout == "block", self.layout
-        return KVBlocks(*self._layers[layer])
+        k_BKX, v_BKX = self._layers[layer]
+        if self.dtype == torch.float8_e4m3fn:
+            return KVBlocks(k_BKX.view(torch.uint8), v_BKX.view(torch.uint8))
+        return KVBlocks(k_BKX, v_BKX)
 
     @property
     def num_bytes(self) -> int:
@@ -116,7 +164,7 @@ class KVPool:
         group: KVGroup, *, page_size: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype
     ) -> int:
         """Bytes that one page of ``group`` takes in all of the group's layers, K and V."""
-        return len(group.layers) * 2 * page_size * num_kv_heads * head_dim * dtype.itemsize
+        return len(group.layers) * 2 * page_size * num_kv_heads * row_bytes(dtype, head_dim)
 
     def copy_pages(self, group: int, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy whole pages of one group in all of its layers; targets must differ from sources."""
@@ -124,7 +172,7 @@ class KVPool:
         assert not set(sources) & set(targets), "a page is both copied and overwritten"
         if not sources:
             return
-        storage = self.storage[group]
+        storage = self.storage[group].view(torch.uint8)  # torch copies no rows of 8-bit floats
         source_ids = torch.tensor(sources, dtype=torch.int64, device=storage.device)
         target_ids = torch.tensor(targets, dtype=torch.int64, device=storage.device)
         storage.index_copy_(2, target_ids, storage.index_select(2, source_ids))

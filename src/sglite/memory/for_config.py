@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sglite.config import EngineConfig
 from sglite.errors import ConfigError
+from sglite.kvcache.kv_pool import resolve_kv_dtype
 from sglite.memory.plan import MemoryPlan, plan_memory
 from sglite.models.quantization import Quantization
 
@@ -28,11 +29,13 @@ def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
             f"{info.spec.context_length:,} (max_position_embeddings). Lower it to that or less."
         )
     chunk = config.chunked_prefill_size or LARGEST_PLANNED_CHUNK
+    dtype = info.dtype(config.dtype, device=config.device)
     return plan_memory(
         info.spec,
         context_length=context_length,
         concurrency=config.max_running_requests,
-        dtype=info.dtype(config.dtype, device=config.device),
+        dtype=dtype,
+        kv_dtype=resolve_kv_dtype(config.kv_cache_dtype, dtype),
         quantization=Quantization.of(config.quantization, config.quantization_group_size),
         page_size=config.page_size,
         fraction=config.mem_fraction_static,

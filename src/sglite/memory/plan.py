@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from sglite.errors import ConfigError
-from sglite.kvcache.kv_pool import KVPool
+from sglite.kvcache.kv_pool import KVPool, kv_dtype_name
 from sglite.memory.facts import MemoryFacts, read_memory_facts
 from sglite.memory.units import amount
 from sglite.models.packed_weights import quantized_bytes
@@ -131,7 +131,7 @@ def plan_memory(
         max_running_requests=concurrency,
         weights_dtype=quantization.name if quantization else str(dtype).removeprefix("torch."),
         dtype=str(dtype).removeprefix("torch."),
-        kv_dtype=str(kv_dtype or dtype).removeprefix("torch."),
+        kv_dtype=kv_dtype_name(kv_dtype or dtype),
     )
     _refuse_too_little(plan)
     num_pages, bound_by = _pool_pages(plan, max_total_tokens)

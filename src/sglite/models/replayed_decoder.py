@@ -66,9 +66,9 @@ class _Recording:
 class ReplayedDecoder:
     """A decoder-only language model for inference on a CPU.
 
-    ``dtype`` is that of the KV and of the products' inputs where ``instruction_set`` multiplies
-    it; ``weight_dtype`` that of the weights in memory, unless a ``quantization`` makes them
-    integers. The weights are zero until they are written.
+    ``dtype`` is that of the products' inputs where ``instruction_set`` multiplies it;
+    ``weight_dtype`` that of the weights in memory, unless a ``quantization`` makes them integers.
+    The weights are zero until they are written.
     """
 
     kv_layout: KVLayout = "block"
@@ -102,9 +102,9 @@ class ReplayedDecoder:
         )
         multiplies_bfloat16 = extension.best_x_type(instruction_set) == "bfloat16"
         is_narrow = multiplies_bfloat16 and dtype == torch.bfloat16
-        self._query_dtype = torch.bfloat16 if is_narrow else torch.float32
+        self._product_dtype = torch.bfloat16 if is_narrow else torch.float32
         # Rows that become integers are best made of what is not rounded yet.
-        self._input_dtype = torch.float32 if quantization else self._query_dtype
+        self._input_dtype = torch.float32 if quantization else self._product_dtype
         self._rotary = RotaryEmbedding(
             spec.rope, head_dim=spec.head_dim, dtype=torch.float32, device="cpu"
         )
@@ -206,7 +206,10 @@ class ReplayedDecoder:
         hidden_TE = lazy_zeros((capacity, spec.hidden_size), torch.float32)
         normed_TE = lazy_zeros((capacity, spec.hidden_size), inputs)
         qkv = lazy_zeros((capacity, qkv_size), torch.float32)
-        q, attended = (lazy_zeros((capacity, q_size), self._query_dtype) for _ in range(2))
+        # Only bfloat16 is multiplied by bfloat16; what else is in the pool widens to float32.
+        is_narrow = kv_pool.dtype == torch.bfloat16
+        query_dtype = self._product_dtype if is_narrow else torch.float32
+        q, attended = (lazy_zeros((capacity, q_size), query_dtype) for _ in range(2))
         gated_TF = lazy_zeros((capacity, spec.intermediate_size), inputs)
         windows = [group.window or 0 for group in kv_pool.groups]
         program = self._new_program([kv_pool.page_size] * len(windows), windows)
@@ -221,7 +224,7 @@ class ReplayedDecoder:
             program.rotate(
                 qkv, q, *pages, *qk_norms, *heads, spec.rms_norm_eps, spec.attention_scale, group
             )
-            program.attend(q, attended, *pages, *heads, group)
+            program.attend(q, attended, *pages, *heads, group, spec.attention_softcap or 0.0)
             output = matrices[f"{layer}.attention.output"]
             output.record_linear(program, attended, hidden_TE, epilogue="add")
             program.norm(hidden_TE, norms[f"{layer}.mlp_norm"], normed_TE, spec.rms_norm_eps)

@@ -55,7 +55,9 @@ class DecoderSpec:
     ``sliding_windows`` has one entry per layer: with w, position i sees keys i-w < j <= i; None is
     all of them. ``qkv_bias``, ``o_bias``, ``mlp_bias`` say which linears have a bias, ``qk_norm``
     that heads of q and k are RMS-normalised before the rotation. ``context_length`` is the most
-    positions the model is good for; ``attention_scale`` multiplies q·k.
+    positions the model is good for; ``attention_scale`` multiplies q·k. ``attention_softcap`` c
+    turns scores s into ``c * tanh(s / c)`` (``attn_logit_softcapping`` of Gemma 2); no family that
+    is registered has one.
     """
 
     architecture: str
@@ -76,6 +78,7 @@ class DecoderSpec:
     o_bias: bool = False
     mlp_bias: bool = False
     activation: Activation = "silu"
+    attention_softcap: float | None = None
     tie_word_embeddings: bool = False
 
     def __post_init__(self) -> None:

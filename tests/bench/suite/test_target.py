@@ -25,6 +25,15 @@ def test_type_shape_and_options():
     assert target.floor(rates).weight_bytes == 2 * 192 * (4096 + 5 * (768 + 1728))
 
 
+@pytest.mark.parametrize(
+    ("kv_dtype", "num_bytes"), [("auto", 4), ("bfloat16", 2), ("int8", 68 / 64), ("fp8_e4m3", 1)]
+)
+def test_floor_reads_kv_as_it_is_stored(kv_dtype, num_bytes):
+    target = read_target(EngineConfig(dtype="float32", kv_cache_dtype=kv_dtype))
+    assert target.spec.head_dim == 64
+    assert target._storage().kv_bytes == num_bytes
+
+
 def test_what_does_not_fit_the_context_is_refused():
     target = read_target(EngineConfig())
     assert target.why_not(JOBS["W2"], 1) is None

@@ -12,6 +12,7 @@ from sglite.engine.forward_batch import AttentionMetadata
 from sglite.kernels import cpu
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool
+from tests.model_harness import poison
 
 BLOCK = 16
 NUM_THREADS = 2
@@ -72,7 +73,7 @@ class PagedAttention:
             dtype=dtype,
             layout="block",
         )
-        self.pool.storage[0].fill_(torch.nan)
+        poison(self.pool)
 
     def store(self, k_TKD: torch.Tensor, v_TKD: torch.Tensor, slots: list[int]) -> None:
         """Write keys and values, not rotated, into their slots."""
@@ -86,16 +87,35 @@ class PagedAttention:
         table = np.zeros((1, -(-num_tokens // self.page_size)), dtype=np.int32)
         self._replay(program, offsets, lengths, table, slots)
 
-    def attend(self, q_TND: torch.Tensor, metadata: AttentionMetadata, scale: float) -> Attended:
+    def attend(
+        self,
+        q_TND: torch.Tensor,
+        metadata: AttentionMetadata,
+        scale: float,
+        softcap: float | None = None,
+    ) -> Attended:
         """Attention of queries whose keys and values were all stored: ``[T, N, D]``."""
         q_TND = (q_TND.float() * scale).to(self.input_dtype)
         out_TND = torch.full_like(q_TND, torch.nan)
         program = self._program()
-        program.attend(q_TND, out_TND, *self.pool.blocks(0), *self.shape, 0)
+        program.attend(q_TND, out_TND, *self.pool.blocks(0), *self.shape, 0, softcap or 0.0)
         table = metadata.page_table_RP.numpy()
         slots = metadata.out_slots_T.tolist()
         self._replay(program, metadata.run_offsets, metadata.seq_lens, table, slots)
         return Attended(out_TND, program.num_grouped_tokens())
+
+    def stored(self, slots: list[int]) -> list[torch.Tensor]:
+        """Of a pool of bytes: what is stored of K and V ``[S, K, D]``, then scales ``[S, K]``."""
+        head_dim = self.shape[2]
+        size = BLOCK * head_dim
+        k_BKX, v_BKX = self.pool.blocks(0)
+        k_BKDS = k_BKX[..., :size].unflatten(2, (head_dim, BLOCK))
+        v_BKSD = v_BKX[..., :size].unflatten(2, (BLOCK, head_dim))
+        parts = [k_BKDS.permute(0, 3, 1, 2), v_BKSD.permute(0, 2, 1, 3)]
+        if self.pool.dtype == torch.int8:
+            tails = (x_BKX[..., size:].contiguous() for x_BKX in (k_BKX, v_BKX))
+            parts += [tail.view(torch.float32).permute(0, 2, 1) for tail in tails]
+        return [part.flatten(0, 1)[slots] for part in parts]
 
     def _program(self) -> Any:
         return extension().Program(*self._options)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from sglite.engine.forward_batch import AttentionMetadata
-from sglite.kvcache.kv_pool import KVLayer
+from sglite.kernels.kv_store import store_kv
+from sglite.kvcache.groups import KVGroup
+from sglite.kvcache.kv_pool import KVLayer, KVPool
+from tests.model_harness import poison
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,27 @@ def make_inputs(
     *,
     gqa_ratio: int,
     dtype: torch.dtype,
+    kv_dtype: torch.dtype | None = None,
     num_kv_heads: int = 2,
     head_dim: int = 16,
 ) -> Inputs:
-    """Random q, K and V. Pages are scattered; table entries before the window are garbage (0)."""
+    """Random q, K and V. Pages are scattered; table entries before the window are garbage (0).
+
+    ``kv_dtype`` is the pool's; None: as q.
+    """
     order = random.Random(1)
     generator = torch.Generator().manual_seed(2)
     tables = _scattered_tables(case, order)
-    num_slots = (1 + sum(map(len, tables))) * case.page_size
-    shape = (num_slots, num_kv_heads, head_dim)
-    kv_layer = KVLayer(
-        torch.full(shape, torch.nan, dtype=dtype), torch.full(shape, torch.nan, dtype=dtype)
+    pool = KVPool(
+        [KVGroup("paged_full", (0,))],
+        [1 + sum(map(len, tables))],
+        page_size=case.page_size,
+        num_kv_heads=num_kv_heads,
+        head_dim=head_dim,
+        dtype=kv_dtype or dtype,
     )
+    poison(pool)
+    kv_layer = pool.layer(0)
     width = max(map(len, tables)) + 1
     page_table = torch.zeros(len(tables), width, dtype=torch.int32)
     offsets, out_slots = [0], []
@@ -75,9 +87,11 @@ def make_inputs(
         slots = [
             table[p // case.page_size] * case.page_size + p % case.page_size for p in range(length)
         ]
-        for tensor in kv_layer:
-            values = torch.randn(length - first, num_kv_heads, head_dim, generator=generator)
-            tensor[slots[first:]] = values.to(dtype)
+        k_SKD, v_SKD = (
+            torch.randn(length - first, num_kv_heads, head_dim, generator=generator).to(dtype)
+            for _ in range(2)
+        )
+        store_kv(k_SKD, v_SKD, kv_layer, torch.tensor(slots[first:]))
         readable = range(first // case.page_size, len(table))
         page_table[row, list(readable)] = torch.tensor(
             [table[i] for i in readable], dtype=torch.int32

@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from sglite.kernels.paged_attention.reference import paged_attention
-from tests.kernels.paged_attention.cases import CASES, Inputs, make_inputs
+from tests.kernels.paged_attention.cases import CASES, Inputs, Runs, make_inputs
 
+DTYPE = torch.float32
 SMALL = [case for case in CASES if max(length for _, length in case.runs) <= 150]
 
 
-def dense_attention(inputs: Inputs, run: int, scale: float) -> torch.Tensor:
+def dense_attention(
+    inputs: Inputs, run: int, scale: float, softcap: float | None = None
+) -> torch.Tensor:
     """One run by the textbook: all scores, a mask, a softmax."""
     metadata = inputs.metadata
     begin, end = metadata.run_offsets[run], metadata.run_offsets[run + 1]
@@ -27,6 +30,8 @@ def dense_attention(inputs: Inputs, run: int, scale: float) -> torch.Tensor:
     if metadata.window is not None:
         is_visible &= keys > queries - metadata.window
     scores = torch.einsum("tnd,snd->nts", inputs.q_TND[begin:end], k) * scale
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
     weights = scores.masked_fill(~is_visible, -torch.inf).softmax(dim=-1)
     return torch.einsum("nts,snd->tnd", weights, v)
 
@@ -39,6 +44,18 @@ def test_it_is_dense_causal_attention_of_each_run(case):
 
     expected = torch.cat([dense_attention(inputs, run, 0.3) for run in range(len(case.runs))])
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("softcap", [0.3, 50.0])
+def test_capped_scores_are_capped_before_the_mask(softcap):
+    inputs = make_inputs(Runs("windowed", [(1, 9), (6, 11)], window=5), gqa_ratio=2, dtype=DTYPE)
+    arguments = (inputs.q_TND, inputs.kv_layer, inputs.metadata)
+
+    actual = paged_attention(*arguments, scale=2.0, softcap=softcap)
+
+    expected = torch.cat([dense_attention(inputs, run, 2.0, softcap) for run in range(2)])
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    assert (actual - paged_attention(*arguments, scale=2.0)).abs().max() > 1e-4
 
 
 def test_a_token_that_sees_itself_alone_gets_its_own_value():

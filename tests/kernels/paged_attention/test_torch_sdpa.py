@@ -16,12 +16,23 @@ TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 MIXED = next(case for case in CASES if case.name == "prefill-and-decode-mixed")
 
 
-def assert_equals_reference(case: Runs, *, gqa_ratio: int, dtype: torch.dtype, head_dim: int = 16):
-    inputs = make_inputs(case, gqa_ratio=gqa_ratio, dtype=dtype, head_dim=head_dim)
+def assert_equals_reference(
+    case: Runs,
+    *,
+    gqa_ratio: int,
+    dtype: torch.dtype,
+    head_dim: int = 16,
+    kv_dtype: torch.dtype | None = None,
+    softcap: float | None = None,
+) -> None:
+    inputs = make_inputs(
+        case, gqa_ratio=gqa_ratio, dtype=dtype, head_dim=head_dim, kv_dtype=kv_dtype
+    )
     arguments = (inputs.q_TND, inputs.kv_layer, inputs.metadata)
+    scores = {"scale": head_dim**-0.5, "softcap": softcap}
 
-    actual = paged_attention(*arguments, scale=head_dim**-0.5)
-    expected = paged_attention(*arguments, scale=head_dim**-0.5, implementation="reference")
+    actual = paged_attention(*arguments, **scores)
+    expected = paged_attention(*arguments, **scores, implementation="reference")
 
     assert actual.dtype == dtype
     assert not expected.isnan().any(), "the case reads a poisoned slot"
@@ -33,6 +44,23 @@ def assert_equals_reference(case: Runs, *, gqa_ratio: int, dtype: torch.dtype, h
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_equals_the_reference_and_reads_no_poisoned_slot(case, dtype):
     assert_equals_reference(case, gqa_ratio=2, dtype=dtype)
+
+
+@pytest.mark.parametrize("kv_dtype", [torch.int8, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bytes_become_numbers_again(case, kv_dtype):
+    assert_equals_reference(case, gqa_ratio=2, dtype=torch.float32, kv_dtype=kv_dtype)
+
+
+@pytest.mark.parametrize("kv_dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_pool_may_have_another_type_than_the_queries(dtype, kv_dtype):
+    assert_equals_reference(MIXED, gqa_ratio=2, dtype=dtype, kv_dtype=kv_dtype)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_scores_are_softly_capped(case):
+    assert_equals_reference(case, gqa_ratio=2, dtype=torch.float32, softcap=0.4)
 
 
 @pytest.mark.parametrize("gqa_ratio", [1, 2, 4, 8])

@@ -12,6 +12,7 @@ from sglite.bench.suite.jobs import Job
 from sglite.bench.suite.machine import Rates
 from sglite.bench.suite.workloads import HIGHEST_ID, longest_sequence
 from sglite.config import EngineConfig
+from sglite.kvcache.kv_pool import resolve_kv_dtype, row_bytes
 from sglite.models.spec import DecoderSpec
 
 
@@ -72,7 +73,9 @@ class Target:
         storage = storage_of(
             self.weight_bytes, self.quantization, self.config.quantization_group_size
         )
-        return replace(storage, kv_bytes=self.dtype.itemsize)
+        kv_dtype = resolve_kv_dtype(self.config.kv_cache_dtype, self.dtype)
+        head_dim = self.spec.head_dim
+        return replace(storage, kv_bytes=row_bytes(kv_dtype, head_dim) / head_dim)
 
 
 def read_target(config: EngineConfig) -> Target:

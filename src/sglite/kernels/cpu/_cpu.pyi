@@ -146,7 +146,11 @@ class Program:
         scale: float,
         group: int,
     ) -> None:
-        """Record: norm and rotation of queries and keys; keys and values go to the pool."""
+        """Record: norm and rotation of queries and keys; keys and values go to the pool.
+
+        Pools are float32, bfloat16, int8 with scales, or fp8_e4m3 as uint8: [blocks, KV heads,
+        numbers of a block] (kv_block.h). ValueError where they or ``q`` do not fit.
+        """
 
     def attend(
         self,
@@ -158,8 +162,12 @@ class Program:
         num_kv_heads: int,
         head_dim: int,
         group: int,
+        softcap: float = 0.0,
     ) -> None:
-        """Record: attention of the step's queries over the pages of their sequences."""
+        """Record: attention of the step's queries over the pages of their sequences.
+
+        With a ``softcap`` above 0 a score becomes ``softcap * tanh(score / softcap)``.
+        """
 
     def replay_rows(self, num_rows: int) -> None:
         """Run a program without embedding and attention over so many rows."""

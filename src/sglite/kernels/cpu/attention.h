@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "kernels.h"
+#include "kv_block.h"
 #include "tile.h"
 
 namespace sglite::SGLITE_ISA {
@@ -42,6 +43,29 @@ inline void multiply_rows(int rows, int panels, const A* a, ptrdiff_t a_stride,
                            result + row0 * result_stride + panel * kPanel, result_stride);
         }
     }
+}
+
+// Columns of a round, scores or weights, times the scales of their tokens, where there are any.
+template <class T, class Element>
+inline void scale_columns(T* columns, int rows, const Element* const* blocks, int count, int dim) {
+    if constexpr (kScaleSize<Element> != 0) {
+        for (int row = 0; row < rows; ++row)
+            for (int i = 0; i < count * kBlockTokens; i += kLanes) {
+                T* const place = columns + row * kRoundKeys + i;
+                const float* const scales = scales_of(blocks[i / kBlockTokens], dim);
+                store_row(place, load_row(place) * load(scales + i % kBlockTokens));
+            }
+    }
+}
+
+// score = cap * tanh(score / cap), with tanh(x) = 1 - 2 / (exp(2 x) + 1)
+inline void cap_scores(float* scores, int rows, int width, float cap) {
+    for (int row = 0; row < rows; ++row)
+        for (int i = 0; i < width; i += kLanes) {
+            float* const place = scores + row * kRoundKeys + i;
+            const Floats power = exponential(load(place) * (2.0f / cap));
+            store(place, cap - 2.0f * cap / (power + 1.0f));
+        }
 }
 
 // Scores of one row in place of [low, high) become weights; the rest of `width` becomes 0.
@@ -116,8 +140,7 @@ struct Attention {
         const int page = segment.pages[key / in.page_size];
         const int64_t index = (int64_t)page * (in.page_size / kBlockTokens) +
                               key % in.page_size / kBlockTokens;
-        return (const Element*)pool +
-               (index * op.num_kv_heads + head) * (ptrdiff_t)kBlockTokens * dim;
+        return (const Element*)pool + (index * op.num_kv_heads + head) * block_size<Element>(dim);
     }
 
     // The keys from `key0` on, for the rows of a head; those of `next_head` at `next_key` come next.
@@ -137,6 +160,8 @@ struct Attention {
         const Columns<Element> k{k_blocks, v_blocks, 2 * kBlockTokens, dim / 2, false};
         multiply_rows<A, B>(rows, blocks, tile.q + (ptrdiff_t)row0 * dim, dim, {&k, 1}, false,
                             tile.scores, kRoundKeys);
+        scale_columns(tile.scores, rows, k_blocks, blocks, dim);
+        if (op.softcap > 0.0f) cap_scores(tile.scores, rows, blocks * kBlockTokens, op.softcap);
         for (int row = 0; row < rows; ++row) {
             const int token = in.query_tokens[segment.first_query + row / group];
             int low = in.visible_begin[token], high = in.visible_end[token];
@@ -148,6 +173,7 @@ struct Attention {
                    blocks * kBlockTokens, tile.values + (ptrdiff_t)(row0 + row) * dim, dim,
                    tile.peak[row0 + row], tile.total[row0 + row]);
         }
+        scale_columns(tile.weights, rows, v_blocks, blocks, dim);
         const int panels = dim / kPanel;
         const Element *columns[kRoundBlocks][kMaxPanelsOfHead];
         const Element *ahead[kRoundBlocks][kMaxPanelsOfHead];
@@ -245,6 +271,8 @@ void merge_tokens(const Attend& op, const AttendInputs& in, int begin, int end) 
 
 inline void any_attend(const Attend& op, const AttendInputs& in, int begin, int end) {
     if (op.kv_type == Type::float32) return attend<float, Float32Pairs>(op, in, begin, end);
+    if (op.kv_type == Type::int8) return attend<float, Int8Pairs>(op, in, begin, end);
+    if (op.kv_type == Type::float8_e4m3) return attend<float, Float8Pairs>(op, in, begin, end);
 #if SGLITE_BF16_DOT
     if (op.q_type == Type::bfloat16) return attend<bf16, BFloat16Pairs>(op, in, begin, end);
 #endif

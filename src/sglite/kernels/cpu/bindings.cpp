@@ -42,6 +42,13 @@ Type type_of(const AnyArray& array) {
     refuse("expected an array of float32 or bfloat16");
 }
 
+// Torch hands out its 8-bit floats as uint8 (kv_pool.py).
+Type pool_type_of(const Array& array) {
+    if (array.dtype() == nb::dtype<int8_t>()) return Type::int8;
+    if (array.dtype() == nb::dtype<uint8_t>()) return Type::float8_e4m3;
+    return type_of(array);
+}
+
 float* floats(const Array& array, const char* what) {
     if (type_of(array) != Type::float32) refuse(std::string(what) + " must be float32");
     return (float*)array.data();
@@ -223,8 +230,8 @@ public:
                 float scale, int group) {
         check_heads(num_heads, num_kv_heads, head_dim, group);
         Rotate args{floats(qkv, "qkv"), q.data(), k_pool.data(), v_pool.data(), nullptr, nullptr,
-                    type_of(q), type_of(k_pool), num_heads, num_kv_heads, head_dim, eps, scale};
-        check_types(args.q_type, args.kv_type);
+                    type_of(q), pool_type_of(k_pool), num_heads, num_kv_heads, head_dim, eps, scale};
+        check_pool(args.q_type, k_pool, v_pool, num_kv_heads, head_dim);
         if (!q_norm.is_none()) {
             const Array q_weight = nb::cast<Array>(q_norm), k_weight = nb::cast<Array>(k_norm);
             args.q_norm = floats(q_weight, "q_norm");
@@ -236,11 +243,12 @@ public:
     }
 
     void attend(Array q, Array out, Array k_pool, Array v_pool, int num_heads, int num_kv_heads,
-                int head_dim, int group) {
+                int head_dim, int group, float softcap) {
         check_heads(num_heads, num_kv_heads, head_dim, group);
-        const Attend args{q.data(), out.data(), k_pool.data(), v_pool.data(), type_of(q),
-                          type_of(k_pool), num_heads, num_kv_heads, head_dim};
-        check_types(args.q_type, args.kv_type);
+        const Attend args{q.data(),  out.data(),           k_pool.data(), v_pool.data(),
+                          type_of(q), pool_type_of(k_pool), num_heads,     num_kv_heads,
+                          head_dim,   softcap};
+        check_pool(args.q_type, k_pool, v_pool, num_kv_heads, head_dim);
         program_.add(AttendOp{args, group});
         keep({q, out, k_pool, v_pool});
     }
@@ -323,10 +331,18 @@ private:
         require(group >= 0 && (size_t)group < num_groups_, "no such KV group");
     }
 
-    void check_types(Type q_type, Type kv_type) const {
-        require(q_type == Type::float32 || (kv_type == Type::bfloat16 &&
+    void check_pool(Type q_type, const Array& k_pool, const Array& v_pool, int num_kv_heads,
+                    int head_dim) const {
+        const Type type = pool_type_of(k_pool);
+        require(q_type == Type::float32 || (type == Type::bfloat16 &&
                 program_.kernels().best_x_type == Type::bfloat16),
                 "q must be float32 for this pool and instruction set");
+        const size_t scale_size = type == Type::int8 ? sizeof(float) : 0;
+        for (const Array& pool : {k_pool, v_pool})
+            require(pool.dtype() == k_pool.dtype() && pool.ndim() == 3 &&
+                        pool.shape(1) == (size_t)num_kv_heads &&
+                        pool.shape(2) == kBlockTokens * (head_dim + scale_size),
+                    "the blocks of the pool have another shape");
     }
 
     static void check_codes(const QuantizedMatrix& matrix, const Array& codes, const Array& scales,
@@ -394,7 +410,7 @@ NB_MODULE(_cpu, m) {
              nb::arg("scale"), nb::arg("group"))
         .def("attend", &Recorder::attend, nb::arg("q"), nb::arg("out"), nb::arg("k_pool"),
              nb::arg("v_pool"), nb::arg("num_heads"), nb::arg("num_kv_heads"),
-             nb::arg("head_dim"), nb::arg("group"))
+             nb::arg("head_dim"), nb::arg("group"), nb::arg("softcap") = 0.0f)
         .def("replay_rows", &Recorder::replay_rows, nb::arg("num_rows"))
         .def("replay", &Recorder::replay, nb::arg("input_ids"), nb::arg("cos_sin"),
              nb::arg("cos_sin_rows"), nb::arg("offsets"), nb::arg("seq_lens"),

@@ -9,7 +9,7 @@
 
 namespace sglite {
 
-enum class Type : int { float32 = 0, bfloat16 = 1 };
+enum class Type : int { float32, bfloat16, int8, float8_e4m3 };  // the last two: in KV pools alone
 enum class Epilogue : int { store, add, gated };
 enum class Activation : int { silu, gelu, gelu_tanh };
 
@@ -114,6 +114,7 @@ struct Attend {
     const void* v_pool;
     Type q_type, kv_type;
     int num_heads, num_kv_heads, head_dim;
+    float softcap;  // scores become softcap * tanh(score / softcap); 0: they stay
 };
 
 struct AttendInputs {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels.h"
+#include "kv_block.h"
 #include "tile.h"
 
 namespace sglite::SGLITE_ISA {
@@ -85,27 +86,6 @@ inline void rotate_head(const float* x, const float* norm_weight, float eps, con
     }
 }
 
-// Keys lie as pairs of dimensions by token, values as pairs of tokens by dimension (tile.h); as
-// float32 a pair is two rows.
-template <class T>
-inline void store_key(T* block, const float* key, int dim, int token) {
-    for (int d = 0; d < dim; d += 2) {
-        T* const pair = block + (ptrdiff_t)d * kBlockTokens;
-        assign(pair[sizeof(T) == 2 ? 2 * token : token], key[d]);
-        assign(pair[sizeof(T) == 2 ? 2 * token + 1 : kBlockTokens + token], key[d + 1]);
-    }
-}
-
-template <class T>
-inline void store_value(T* block, const float* value, int dim, int token) {
-    if (sizeof(T) == 4) {
-        for (int d = 0; d < dim; ++d) assign(block[(ptrdiff_t)token * dim + d], value[d]);
-    } else {
-        T* const pair = block + (ptrdiff_t)(token / 2) * 2 * dim + token % 2;
-        for (int d = 0; d < dim; ++d) assign(pair[2 * d], value[d]);
-    }
-}
-
 template <class Q, class T>
 inline void rotate_tokens(const Rotate& op, const RotateInputs& in, int begin, int end) {
     const int dim = op.head_dim, heads = op.num_heads, kv_heads = op.num_kv_heads;
@@ -120,23 +100,30 @@ inline void rotate_tokens(const Rotate& op, const RotateInputs& in, int begin, i
         }
         const int64_t block = in.out_slots[token] / kBlockTokens;
         const int place = (int)(in.out_slots[token] % kBlockTokens);
-        const ptrdiff_t block_size = (ptrdiff_t)kBlockTokens * dim;
+        const ptrdiff_t size = block_size<T>(dim);
         for (int head = 0; head < kv_heads; ++head, x += dim) {
             rotate_head(x, op.k_norm, op.eps, cos_sin, dim, rotated);
-            store_key((T*)op.k_pool + (block * kv_heads + head) * block_size, rotated, dim, place);
+            store_key((T*)op.k_pool + (block * kv_heads + head) * size, rotated, dim, place);
         }
         for (int head = 0; head < kv_heads; ++head, x += dim)
-            store_value((T*)op.v_pool + (block * kv_heads + head) * block_size, x, dim, place);
+            store_value((T*)op.v_pool + (block * kv_heads + head) * size, x, dim, place);
     }
 }
 
 inline void rotate(const Rotate& op, const RotateInputs& in, int begin, int end) {
-    if (op.kv_type == Type::float32)
-        rotate_tokens<float, float>(op, in, begin, end);
-    else if (op.q_type == Type::float32)
-        rotate_tokens<float, bf16>(op, in, begin, end);
-    else
-        rotate_tokens<bf16, bf16>(op, in, begin, end);
+    switch (op.kv_type) {
+        case Type::float32:
+            return rotate_tokens<float, float>(op, in, begin, end);
+        case Type::int8:
+            return rotate_tokens<float, int8_t>(op, in, begin, end);
+        case Type::float8_e4m3:
+            return rotate_tokens<float, e4m3>(op, in, begin, end);
+        case Type::bfloat16:
+            if (op.q_type == Type::float32)
+                rotate_tokens<float, bf16>(op, in, begin, end);
+            else
+                rotate_tokens<bf16, bf16>(op, in, begin, end);
+    }
 }
 
 }  // namespace sglite::SGLITE_ISA

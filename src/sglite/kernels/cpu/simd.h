@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if SGLITE_BF16_DOT
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -92,6 +92,34 @@ inline Halves to_bf16(Floats value) {
     const Bits result = value == value ? rounded : (bits >> 16) | 0x40u;
     return __builtin_convertvector(result, Halves);
 }
+
+// A number of 8 bits: a sign, 4 bits of exponent, 3 of fraction, no infinity, one NaN (OCP 8-bit
+// Floating Point Specification, E4M3).
+struct e4m3 {
+    uint8_t bits;
+};
+
+// Round to nearest, ties to even, at most 448; a NaN stays one.
+inline e4m3 to_e4m3(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    const uint32_t sign = bits >> 24 & 0x80;
+    bits &= 0x7fffffffu;
+    if (bits > 0x7f800000u) return {(uint8_t)(sign | 0x7f)};
+    if (bits >= 0x43e00000u) return {(uint8_t)(sign | 0x7e)};  // 448 and more
+    if (bits < 0x3c800000u) {  // below 2^-6: whole multiples of 2^-9, which adding 2^14 rounds to
+        float above;
+        memcpy(&above, &bits, 4);
+        above += 16384.0f;
+        memcpy(&bits, &above, 4);
+        return {(uint8_t)(sign | (bits & 0x0f))};
+    }
+    bits += 0x7ffff + (bits >> 20 & 1);
+    return {(uint8_t)(sign | ((bits >> 20) - (120 << 3)))};
+}
+
+inline void assign(e4m3& target, float value) { target = to_e4m3(value); }
+inline void assign(int8_t& target, float value) { target = (int8_t)value; }  // whole numbers only
 inline void assign(float& target, float value) { target = value; }
 inline void assign(bf16& target, float value) { target = to_bf16(value); }
 
@@ -110,6 +138,35 @@ inline void store_row(bf16* target, Floats value) {
     const Halves rounded = to_bf16(value);
 #endif
     memcpy(target, &rounded, sizeof rounded);
+}
+
+// kLanes bytes as words. Compilers know this as one instruction, but not by its vector types.
+inline Ints widen_bytes(const void* source) {
+#if defined(__AVX512BW__)
+    return (Ints)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)source));
+#elif defined(__AVX2__)
+    return (Ints)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)source));
+#else
+    typedef int8_t Bytes __attribute__((vector_size(kLanes)));
+    typedef int16_t Halves __attribute__((vector_size(2 * kLanes)));
+    Bytes bytes;
+    memcpy(&bytes, source, sizeof bytes);
+    return __builtin_convertvector(__builtin_convertvector(bytes, Halves), Ints);
+#endif
+}
+
+// As floats; bytes become numbers in registers.
+inline Floats load_row(const int8_t* source) {
+    return __builtin_convertvector(widen_bytes(source), Floats);
+}
+inline Floats load_row(const e4m3* source) {
+    const Bits codes = (Bits)widen_bytes(source), magnitudes = (codes & 0x7f) << 20;
+    // Below 2^-6 there is no leading one: it is added with the exponent, and taken off again.
+    const Bits is_small = (Bits)(magnitudes < 0x00800000u);
+    const Bits is_nan = (Bits)(magnitudes == 0x07f00000u);
+    const Floats whole = (Floats)(magnitudes + 0x3c000000u + (is_small & 0x00800000u));
+    const Floats value = whole - (Floats)(is_small & 0x3c800000u);
+    return (Floats)((Bits)value | (codes & 0x80000000u) | is_nan);
 }
 
 // e to the power of each lane, 2 units in the last place; -87 and below give the smallest normal.

@@ -22,13 +22,18 @@ constexpr int panels_for(int rows) {
     return fitting < 1 ? 1 : (fitting > kMaxPanels ? kMaxPanels : fitting);
 }
 
-// B as float32: a pair is two rows of `pair_stride / 2` numbers.
-struct Float32Pairs {
-    using Element = float;
-    static inline Floats half(const float* pair, ptrdiff_t pair_stride, int vector, int which) {
-        return load(pair + which * (pair_stride / 2) + vector * kLanes);
+// B as float32, or as bytes that widen in registers: a pair is two rows of `pair_stride / 2`
+// numbers.
+template <class T>
+struct RowPairs {
+    using Element = T;
+    static inline Floats half(const T* pair, ptrdiff_t pair_stride, int vector, int which) {
+        return load_row(pair + which * (pair_stride / 2) + vector * kLanes);
     }
 };
+using Float32Pairs = RowPairs<float>;
+using Int8Pairs = RowPairs<int8_t>;
+using Float8Pairs = RowPairs<e4m3>;
 
 // B as bfloat16: a pair is `pair_stride / 2` columns of two numbers.
 struct BFloat16Pairs {
@@ -57,7 +62,7 @@ struct Columns {
 
     // With few rows a product is bound by memory: ask for what comes next while this is computed.
     inline __attribute__((always_inline)) void prefetch(int panel, ptrdiff_t offset) const {
-        for (unsigned line = 0; line < sizeof(Element) / 2; ++line)  // a pair is so many lines
+        for (unsigned line = 0; line < (sizeof(Element) + 1) / 2; ++line)  // of a pair
             __builtin_prefetch(ahead[panel] + offset + line * (pair_stride / 2));
     }
 };

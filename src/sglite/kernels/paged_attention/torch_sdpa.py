@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from sglite.kernels.kv_store import load_kv
+
 if TYPE_CHECKING:
     from sglite.engine.forward_batch import AttentionMetadata
     from sglite.kvcache.kv_pool import KVLayer
@@ -84,6 +86,14 @@ class LongRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """How scores come from q·k: times ``scale``, then softly capped where there is a cap."""
+
+    scale: float
+    softcap: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that all layers of a group share."""
 
@@ -92,65 +102,90 @@ class Plan:
 
 
 def paged_attention(
-    q_TND: torch.Tensor, kv_layer: KVLayer, metadata: AttentionMetadata, *, scale: float
+    q_TND: torch.Tensor,
+    kv_layer: KVLayer,
+    metadata: AttentionMetadata,
+    *,
+    scale: float,
+    softcap: float | None = None,
 ) -> torch.Tensor:
     """See the package."""
+    scores = Scores(scale, softcap)
     plan = metadata.kernel_plan
     if not isinstance(plan, Plan):
         plan = metadata.kernel_plan = make_plan(metadata)
     if len(plan.decodes) == 1 and plan.decodes[0].tokens is None:
-        return _attend_decodes(q_TND, kv_layer, plan.decodes[0], scale)
+        return _attend_decodes(q_TND, kv_layer, plan.decodes[0], scores)
     out_TND = torch.empty_like(q_TND)
     for decodes in plan.decodes:
         assert decodes.tokens is not None, "a class without indices stands alone"
-        attended = _attend_decodes(q_TND[decodes.tokens], kv_layer, decodes, scale)
+        attended = _attend_decodes(q_TND[decodes.tokens], kv_layer, decodes, scores)
         out_TND.index_copy_(0, decodes.tokens, attended)
     for run in plan.long_runs:
-        _attend_long_run(q_TND, kv_layer, run, scale, out_TND)
+        _attend_long_run(q_TND, kv_layer, run, scores, out_TND)
     return out_TND
 
 
 def _attend_decodes(
-    q_RND: torch.Tensor, kv_layer: KVLayer, decodes: DecodeClass, scale: float
+    q_RND: torch.Tensor, kv_layer: KVLayer, decodes: DecodeClass, scores: Scores
 ) -> torch.Tensor:
     """``[R, N, D]``; a group's heads stand where SDPA expects queries: one read of the keys."""
     num_rows, num_heads, dim = q_RND.shape
-    k_RKSD = _gather(kv_layer.k_SKD, decodes.slots_RS).transpose(1, 2)
-    v_RKSD = _gather(kv_layer.v_SKD, decodes.slots_RS).transpose(1, 2)
+    slots_RS = decodes.slots_RS
+    k_RKSD, v_RKSD = (
+        x_SKD.unflatten(0, slots_RS.shape).transpose(1, 2)
+        for x_SKD in load_kv(kv_layer, slots_RS.flatten(), q_RND.dtype)
+    )
     num_kv_heads = k_RKSD.shape[1]
     q_RKGD = q_RND.reshape(num_rows, num_kv_heads, num_heads // num_kv_heads, dim)
-    out_RKGD = scaled_dot_product_attention(
-        q_RKGD, k_RKSD, v_RKSD, attn_mask=decodes.is_visible_R11S, scale=scale
-    )
+    out_RKGD = _attend(q_RKGD, k_RKSD, v_RKSD, scores, decodes.is_visible_R11S)
     return out_RKGD.reshape(num_rows, num_heads, dim)
 
 
 def _attend_long_run(
-    q_TND: torch.Tensor, kv_layer: KVLayer, run: LongRun, scale: float, out_TND: torch.Tensor
+    q_TND: torch.Tensor, kv_layer: KVLayer, run: LongRun, scores: Scores, out_TND: torch.Tensor
 ) -> None:
     """Fill the run's rows of ``out_TND``; a KV head is a batch entry, its query heads the heads."""
-    k_KSD = kv_layer.k_SKD.index_select(0, run.slots_S).transpose(0, 1)
-    v_KSD = kv_layer.v_SKD.index_select(0, run.slots_S).transpose(0, 1)
+    k_KSD, v_KSD = (x_SKD.transpose(0, 1) for x_SKD in load_kv(kv_layer, run.slots_S, q_TND.dtype))
     heads = (k_KSD.shape[0], q_TND.shape[1] // k_KSD.shape[0])
     for block in run.blocks:
         begin = run.begin + block.position - run.start
         q_KGTD = q_TND[begin : begin + block.count].unflatten(1, heads).permute(1, 2, 0, 3)
         seen = slice(block.first - run.first, block.position + block.count - run.first)
-        is_causal = block.is_plainly_causal
-        out_KGTD = scaled_dot_product_attention(
+        is_visible_TS = None
+        if scores.softcap is not None or not block.is_plainly_causal:
+            is_visible_TS = block.visible(q_TND.device)
+        out_KGTD = _attend(
             q_KGTD,
             k_KSD[:, None, seen].expand(-1, heads[1], -1, -1),
             v_KSD[:, None, seen].expand(-1, heads[1], -1, -1),
-            attn_mask=None if is_causal else block.visible(q_TND.device),
-            is_causal=is_causal,
-            scale=scale,
+            scores,
+            is_visible_TS,
+            is_causal=is_visible_TS is None,
         )
         out_TND[begin : begin + block.count] = out_KGTD.permute(2, 0, 1, 3).flatten(1, 2)
 
 
-def _gather(tensor_SKD: torch.Tensor, slots_RS: torch.Tensor) -> torch.Tensor:
-    """``tensor_SKD[slots_RS]``, which torch does several times slower when written like this."""
-    return tensor_SKD.index_select(0, slots_RS.flatten()).unflatten(0, slots_RS.shape)
+def _attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    scores: Scores,
+    is_visible: torch.Tensor | None,
+    *,
+    is_causal: bool = False,
+) -> torch.Tensor:
+    """SDPA; with a soft cap, which it lacks, its parts one by one in float32."""
+    if scores.softcap is None:
+        return scaled_dot_product_attention(
+            q, k, v, attn_mask=is_visible, is_causal=is_causal, scale=scores.scale
+        )
+    assert not is_causal, "with a cap, what is visible is said by a mask"
+    capped = q.float() @ k.float().transpose(-1, -2) * (scores.scale / scores.softcap)
+    capped = capped.tanh_().mul_(scores.softcap)
+    if is_visible is not None:
+        capped.masked_fill_(~is_visible, -torch.inf)
+    return (capped.softmax(dim=-1) @ v.float()).to(q.dtype)
 
 
 def make_plan(metadata: AttentionMetadata) -> Plan:

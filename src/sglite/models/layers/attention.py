@@ -35,6 +35,7 @@ class SelfAttention(nn.Module):
         self.num_kv_heads = tp.kv_heads(spec.num_kv_heads)[1]
         self.head_dim = spec.head_dim
         self.scale = spec.attention_scale
+        self.softcap = spec.attention_softcap
         hidden, dim = spec.hidden_size, spec.head_dim
         qkv_size = (self.num_heads + 2 * self.num_kv_heads) * dim
         self.qkv = Linear(qkv_size, hidden, bias=spec.qkv_bias, dtype=dtype, device=device)
@@ -61,6 +62,8 @@ class SelfAttention(nn.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q_TND, k_TKD = self.q_norm(q_TND), self.k_norm(k_TKD)
         q_TND, k_TKD = rotate(q_TND, cos_sin), rotate(k_TKD, cos_sin)
-        out_TND = attention(q_TND, k_TKD, v_TKD, metadata, kv_layer, scale=self.scale)
+        out_TND = attention(
+            q_TND, k_TKD, v_TKD, metadata, kv_layer, scale=self.scale, softcap=self.softcap
+        )
         result: torch.Tensor = self.output(out_TND.flatten(1))
         return result

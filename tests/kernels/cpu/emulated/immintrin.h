@@ -11,6 +11,7 @@
 
 typedef float __m512 __attribute__((vector_size(64), may_alias));
 typedef long long __m512i __attribute__((vector_size(64), may_alias));
+typedef long long __m128i __attribute__((vector_size(16), may_alias));
 typedef long long __m256i __attribute__((vector_size(32), may_alias));
 typedef short __m512bh __attribute__((vector_size(64), may_alias));
 typedef short __m256bh __attribute__((vector_size(32), may_alias));
@@ -54,6 +55,14 @@ inline Register dot_bytes(Register sums, Register a, Register b) {
     const auto values = bits_as<Parts<int8_t, kBytes>>(b);
     for (int i = 0; i < kBytes; ++i)
         result.part[i / 4] += (uint32_t)(codes.part[i] * values.part[i]);
+    return bits_as<Register>(result);
+}
+
+template <class Register>
+inline Register widened(__m128i a) {
+    const auto bytes = bits_as<Parts<int8_t, 16>>(a);
+    Parts<int32_t, sizeof(Register)> result;
+    for (int i = 0; i < result.kCount; ++i) result.part[i] = bytes.part[i];
     return bits_as<Register>(result);
 }
 
@@ -162,6 +171,28 @@ inline __m256bh _mm512_cvtneps_pbh(__m512 a) {
         result.part[i] = (uint16_t)((std::isnan(values.part[i]) ? bits | 0x400000 : rounded) >> 16);
     }
     return emulated::bits_as<__m256bh>(result);
+}
+
+// Some bytes of memory in a register; the rest of it is 0.
+inline __m128i _mm_loadu_si128(const __m128i* source) {
+    __m128i result;
+    memcpy(&result, source, sizeof result);
+    return result;
+}
+
+inline __m128i _mm_loadl_epi64(const __m128i* source) {
+    __m128i result{};
+    memcpy(&result, source, 8);
+    return result;
+}
+
+// VPMOVSXBD: signed bytes as words, as many as the result has.
+inline __m512i _mm512_cvtepi8_epi32(__m128i a) {
+    return emulated::widened<__m512i>(a);
+}
+
+inline __m256i _mm256_cvtepi8_epi32(__m128i a) {
+    return emulated::widened<__m256i>(a);
 }
 
 }  // namespace
