@@ -22,6 +22,7 @@ class Peer:
         torch.set_num_threads(threads)
         settings = {
             "max_model_len": 4096,
+            "gpu_memory_utilization": 0.4,  # of the machine's memory, on a CPU; others wait in it
             "enable_prefix_caching": True,
             "disable_log_stats": True,
         }
