@@ -234,13 +234,9 @@ template <class A, class B>
 void attend(const Attend& op, const AttendInputs& in, int begin, int end) {
     const Attention<A, B> attention{op, in};
     QueryTile<A> tile;
-    for (int item = begin; item < end;) {
-        const Segment& segment = in.segments[item / op.num_kv_heads];
-        const int first = item % op.num_kv_heads, fitting = kMaxQueryRows / attention.rows_of(segment);
-        int heads = end - item < op.num_kv_heads - first ? end - item : op.num_kv_heads - first;
-        if (heads > fitting) heads = fitting < 1 ? 1 : fitting;
-        attention.run(segment, first, heads, tile);
-        item += heads;
+    for (int i = begin; i < end; ++i) {
+        const AttendItem& item = in.items[i];
+        attention.run(in.segments[item.segment], item.first_head, item.num_heads, tile);
     }
 }
 

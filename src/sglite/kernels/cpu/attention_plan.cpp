@@ -1,6 +1,7 @@
 #include "attention_plan.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace sglite {
 namespace {
@@ -8,6 +9,7 @@ namespace {
 constexpr int kMinSharedKeys = 64;   // fewer cost more in merging than they save in reading
 constexpr int kMinSplitKeys = 512;   // of a part of one sequence's keys
 constexpr int kItemsPerThread = 4;
+constexpr int kReadingRows = 4;      // to read a key takes as long as to multiply so many rows
 
 // Whole pages of a run that hold no key of this step.
 int num_old_pages(const Runs& runs, int run) {
@@ -34,6 +36,7 @@ void AttentionPlan::make(const Runs& runs, const PlanOptions& options) {
     add_level(runs, 0, runs.num_runs, 0);
     split_keys();
     place_partials();
+    place_items();
 }
 
 void AttentionPlan::place_tokens(const Runs& runs) {
@@ -172,11 +175,39 @@ void AttentionPlan::place_partials() {
     partials_.resize((size_t)slots * options_.num_heads * (options_.head_dim + 2));
 }
 
+// Heads of a page lie side by side, so one thread reads as many of them as it can, while its part
+// remains small enough for the others to have as much to do. The largest parts come first.
+void AttentionPlan::place_items() {
+    const int group = options_.num_heads / options_.num_kv_heads;
+    const auto cost = [&](const Segment& segment) {  // of one head
+        const int keys = segment.key_end - segment.key_begin;
+        return (int64_t)keys * (segment.num_queries * group + kReadingRows);
+    };
+    int64_t total = 0;
+    for (const Segment& segment : segments_) total += cost(segment) * options_.num_kv_heads;
+    const int64_t share = total / (kItemsPerThread * options_.num_threads);
+    items_.clear();
+    for (int i = 0; i < (int)segments_.size(); ++i) {
+        const int64_t affordable = share / std::max<int64_t>(1, cost(segments_[i]));
+        const int fitting = kMaxQueryRows / (segments_[i].num_queries * group);
+        const int most = std::max(1, (int)std::min<int64_t>(affordable, fitting));
+        for (int head = 0; head < options_.num_kv_heads; head += most)
+            items_.push_back({i, head, std::min(most, options_.num_kv_heads - head)});
+    }
+    std::sort(items_.begin(), items_.end(), [&](const AttendItem& a, const AttendItem& b) {
+        const int64_t first = cost(segments_[a.segment]) * a.num_heads;
+        const int64_t second = cost(segments_[b.segment]) * b.num_heads;
+        if (first != second) return first > second;
+        return a.segment != b.segment ? a.segment < b.segment : a.first_head < b.first_head;
+    });
+}
+
 AttendInputs AttentionPlan::inputs() const {
     return {
-        segments_.data(),      (int)segments_.size(), query_tokens_.data(), query_slots_.data(),
-        visible_begin_.data(), visible_end_.data(),   partial_begin_.data(), partial_end_.data(),
-        const_cast<float*>(partials_.data()), page_size_,
+        segments_.data(),      items_.data(),        query_tokens_.data(),
+        query_slots_.data(),   visible_begin_.data(), visible_end_.data(),
+        partial_begin_.data(), partial_end_.data(),  const_cast<float*>(partials_.data()),
+        page_size_,
     };
 }
 

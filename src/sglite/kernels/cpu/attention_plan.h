@@ -31,7 +31,7 @@ class AttentionPlan {
 public:
     void make(const Runs& runs, const PlanOptions& options);
     AttendInputs inputs() const;
-    int num_segments() const { return (int)segments_.size(); }
+    int num_items() const { return (int)items_.size(); }
     int num_grouped_tokens() const;  // queries x segments beyond one each; for tests and figures
 
 private:
@@ -43,12 +43,14 @@ private:
     void add_tokens(int begin, int end);
     void split_keys();
     void place_partials();
+    void place_items();
 
     int max_tile_tokens_ = 1, page_size_ = 0;
     bool groups_ = false;
     PlanOptions options_{};
     std::vector<int> order_, common_;  // runs by their pages; pages in common with the one before
     std::vector<Segment> segments_;
+    std::vector<AttendItem> items_;
     std::vector<int32_t> query_tokens_, query_slots_, visible_begin_, visible_end_;
     std::vector<int32_t> partial_begin_, partial_end_;
     std::vector<float> partials_;

@@ -117,9 +117,14 @@ struct Attend {
     float softcap;  // scores become softcap * tanh(score / softcap); 0: they stay
 };
 
+// Some KV heads of a segment: what a thread does at a time.
+struct AttendItem {
+    int segment, first_head, num_heads;
+};
+
 struct AttendInputs {
     const Segment* segments;
-    int num_segments;
+    const AttendItem* items;
     const int32_t* query_tokens;
     const int32_t* query_slots;     // where a query's partial result goes; -1: it is the result
     const int32_t* visible_begin;   // per token, positions
@@ -140,7 +145,7 @@ struct Kernels {
     void (*sample)(const Sample&, const Draws&, float* scratch, int begin, int end);  // rows
     void (*embed)(const Embed&, const int64_t* ids, int begin, int end);
     void (*rotate)(const Rotate&, const RotateInputs&, int begin, int end);  // tokens
-    void (*attend)(const Attend&, const AttendInputs&, int begin, int end);  // segment x KV head
+    void (*attend)(const Attend&, const AttendInputs&, int begin, int end);  // items
     void (*merge)(const Attend&, const AttendInputs&, int begin, int end);   // tokens
     const QuantizedKernels* quantized;  // dispatch.cpp puts them there
 };

@@ -105,6 +105,10 @@ void linear(const Linear& op, int rows, int begin, int end) {
         const int panel_end = (first + block < end ? first + block : end) * unit_panels;
         for (int row0 = 0; row0 < rows; row0 += kMaxRows) {
             const int count = rows - row0 < kMaxRows ? rows - row0 : kMaxRows;
+            // The last rows that use these weights ask for the next ones.
+            const bool is_last = rows > kMaxRows && row0 + count == rows && first + block < end;
+            const ptrdiff_t ahead_by =
+                is_last ? block * unit_panels * panel_size : kAheadBytes / sizeof(Element);
             const int at_once = panels_for(count);
             const int group = at_once < unit_panels ? unit_panels : at_once - at_once % unit_panels;
             for (int panel = panel_begin; panel < panel_end; panel += group) {
@@ -114,7 +118,7 @@ void linear(const Linear& op, int rows, int begin, int end) {
                     const Element *columns[kMaxPanels], *ahead[kMaxPanels];
                     for (int p = 0; p < now; ++p) {
                         columns[p] = weight + (panel + done + p) * panel_size;
-                        ahead[p] = columns[p] + kAheadBytes / sizeof(Element);
+                        ahead[p] = columns[p] + ahead_by;
                     }
                     const Columns<Element> all{columns, ahead, 2 * kPanel, pairs, false};
                     multiply<A, B>(count, now, x + (ptrdiff_t)row0 * op.num_inputs, op.num_inputs,

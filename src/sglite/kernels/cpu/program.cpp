@@ -8,7 +8,7 @@ namespace sglite {
 namespace {
 
 constexpr int kShares = 4;                     // parts of an op per thread: cores are not even
-constexpr ptrdiff_t kPartBytes = 192 << 10;    // of weights, at most
+constexpr ptrdiff_t kPartBytes = 384 << 10;    // of weights, at most
 
 template <class... Functions>
 struct Overloaded : Functions... {
@@ -110,9 +110,7 @@ int Program::units_of(const Recorded& recorded, const Step& step) const {
         Overloaded{
             [&](const Linear& linear) { return linear_units(linear); },
             [&](const QuantizedLinear& linear) { return linear_units(linear.linear); },
-            [&](const AttendOp& attend) {
-                return plans_[attend.group].num_segments() * attend.args.num_kv_heads;
-            },
+            [&](const AttendOp& attend) { return plans_[attend.group].num_items(); },
             [&](const MergeOp& merge) {
                 return plans_[merge.group].num_grouped_tokens() ? step.num_rows : 0;
             },
@@ -122,13 +120,8 @@ int Program::units_of(const Recorded& recorded, const Step& step) const {
 }
 
 int Program::grain_of(const Op& op, int units, int num_threads) const {
+    if (std::holds_alternative<AttendOp>(op)) return 1;
     int grain = std::max(1, units / (kShares * num_threads));
-    if (const AttendOp* attend = std::get_if<AttendOp>(&op)) {
-        // Heads of a segment that are read together: all of them, unless there is too little to do.
-        const int heads = attend->args.num_kv_heads;
-        while (heads % grain != 0 || grain > heads) --grain;
-        return grain;
-    }
     if (const ptrdiff_t bytes = weight_bytes(op))
         grain = std::min(grain, (int)std::max<ptrdiff_t>(1, kPartBytes / bytes));
     return grain;

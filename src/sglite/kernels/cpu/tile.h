@@ -60,7 +60,8 @@ struct Columns {
     }
     int rows() const { return 2 * pairs + is_odd; }
 
-    // With few rows a product is bound by memory: ask for what comes next while this is computed.
+    // With few rows a product is bound by memory: ask for what comes next while this is computed;
+    // with many it costs little.
     inline __attribute__((always_inline)) void prefetch(int panel, ptrdiff_t offset) const {
         for (unsigned line = 0; line < (sizeof(Element) + 1) / 2; ++line)  // of a pair
             __builtin_prefetch(ahead[panel] + offset + line * (pair_stride / 2));
@@ -118,8 +119,7 @@ struct Product<float, B, Rows, Panels> {
                                                           Floats (&acc)[Rows][kVectors]) {
         for (int pair = 0; pair < b.pairs; ++pair) {
             const ptrdiff_t offset = pair * b.pair_stride;
-            if (Rows <= 2)
-                for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
+            for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
             half_pair(a + 2 * pair, a_stride, b, offset, 0, acc);
             half_pair(a + 2 * pair, a_stride, b, offset, 1, acc);
         }
@@ -136,8 +136,7 @@ struct Product<bf16, BFloat16Pairs, Rows, Panels> {
     static inline __attribute__((always_inline)) void one_pair(
         const bf16* a, ptrdiff_t a_stride, const Columns<bf16>& b, ptrdiff_t offset, uint32_t mask,
         Floats (&acc)[Rows][kVectors]) {
-        if (Rows <= 2)
-            for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
+        for (int p = 0; p < Panels; ++p) b.prefetch(p, offset);
         Bits pairs[kVectors];
 #pragma GCC unroll 16
         for (int v = 0; v < kVectors; ++v) {
