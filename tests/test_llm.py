@@ -15,7 +15,7 @@ import torch
 from sglite import LLM, SamplingParams
 from sglite.errors import ConfigError, EngineDeadError, RequestError
 from sglite.generation import Generation
-from sglite.request import FinishReason
+from sglite.request import FinishReason, Request
 from tests.cli.real_model import make_tiny_model
 
 WAIT_S = 20.0
@@ -212,6 +212,36 @@ def test_streaming_adds_up_to_the_answer(llm: LLM, plain: Generation, interval: 
     assert chunks[-1].finished is not None and chunks[-1].finished.text == plain.text
     assert [chunk.finished for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     assert len(chunks) <= 3 + 40 // interval
+
+
+def test_the_engine_knows_which_answers_are_streamed(
+    embedded: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, made = embedded._client, []
+    submit = engine.submit
+
+    def watched(requests: list[Request], *receivers: Any) -> None:
+        made.extend(request.is_streamed for request in requests)
+        submit(requests, *receivers)
+
+    monkeypatch.setattr(engine, "submit", watched)
+    short = {"max_new_tokens": 2}
+    chat = [{"role": "user", "content": "Hi"}]
+
+    async def drain() -> None:
+        async for _ in embedded.async_stream(PROMPT, short):
+            pass
+
+    list(embedded.stream(PROMPT, short))
+    list(embedded.chat_stream(chat, short))
+    asyncio.run(drain())
+    assert made == [True] * 3
+    made.clear()
+    embedded.generate(PROMPTS[:2], short)
+    embedded.chat(chat, short)
+    asyncio.run(embedded.async_generate(PROMPT, short))
+    embedded.score("The sea", [" is blue"])
+    assert made == [False] * 5
 
 
 def test_an_early_end_of_a_stream_frees_its_pages(llm: LLM) -> None:

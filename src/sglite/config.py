@@ -189,7 +189,8 @@ class SchedulerOptions(OptionGroup):
     )
     """Most prompt tokens of a step; -1: no limit; unset: from target_itl_ms."""
     target_itl_ms: float = option(200.0, gt=0)
-    """Time a step should take at most, in milliseconds; the size of prefill chunks follows."""
+    """Time a step should take at most while a streamed answer waits for its next token, in
+    milliseconds; other steps may take four times as long. The size of prefill chunks follows."""
     schedule_conservativeness: float = option(1.0, gt=0)
     """Scales the estimate of how much requests will still generate; higher admits fewer and
     retracts less."""

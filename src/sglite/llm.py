@@ -151,7 +151,7 @@ class LLM:
         self, prompt: Prompt, sampling_params: Sampling = None, **options: Any
     ) -> Generator[GenerationChunk, None, None]:
         """Complete one prompt piece by piece; closing the iterator aborts the request."""
-        return self._stream(self._open_all([prompt], sampling_params, **options))
+        return self._stream(self._open_all([prompt], sampling_params, is_streamed=True, **options))
 
     def chat_stream(
         self,
@@ -167,7 +167,10 @@ class LLM:
             messages, tools=tools, template_kwargs=chat_template_kwargs
         )
         defaults = self.chat_sampling_params()
-        return self._stream(self._open_all([prompt], sampling_params, defaults=defaults, **options))
+        opened = self._open_all(
+            [prompt], sampling_params, defaults=defaults, is_streamed=True, **options
+        )
+        return self._stream(opened)
 
     async def async_generate(
         self,
@@ -190,7 +193,7 @@ class LLM:
         self, prompt: Prompt, sampling_params: Sampling = None, **options: Any
     ) -> AsyncGenerator[GenerationChunk, None]:
         """:meth:`stream` for an event loop."""
-        opened = self._open_all([prompt], sampling_params, **options)
+        opened = self._open_all([prompt], sampling_params, is_streamed=True, **options)
         async with aclosing(self._async_chunks(opened)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -269,6 +272,7 @@ class LLM:
         sampling_params: Sampling | list[Sampling],
         *,
         defaults: SamplingParams | None = None,
+        is_streamed: bool = False,
         **options: Any,
     ) -> list[OpenGeneration]:
         """Check everything and make the requests; nothing runs yet."""
@@ -280,6 +284,7 @@ class LLM:
                 param="sampling_params",
             )
         logprobs, traits = read_options(options)
+        traits = dataclasses.replace(traits, is_streamed=is_streamed)
         opened: list[OpenGeneration] = []
         for number, prompt in enumerate(prompts):
             chosen = per_prompt[number] if per_prompt is not None else sampling_params

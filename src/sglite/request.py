@@ -76,7 +76,8 @@ class Request:
     ``seed`` is settled at the border, so that the same request gives the same tokens.
     ``key_ids`` are what the prefix cache matches; None means that they equal the prompt's ids.
     ``namespace`` separates caches (salt, adapter, weights epoch). ``group_id`` joins the samples
-    of one prompt. Times are seconds on the engine's clock.
+    of one prompt. ``is_streamed``: somebody reads the tokens as they come; steps are kept short for
+    them. Times are seconds on the engine's clock.
     """
 
     request_id: str
@@ -92,6 +93,7 @@ class Request:
     priority: int = 0
     deadline_s: float | None = None
     pin_prefix: bool = False
+    is_streamed: bool = False
 
 
 class TokenLogprobs(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 import random
@@ -51,6 +52,20 @@ def test_every_connection_is_greeted_and_gets_its_own_outputs(served: Served) ->
             "b": expected_output(PROMPTS[1], 10),
         }
         assert collect(two, "c") == {"c": expected_output(PROMPTS[2], 10)}
+
+
+def test_that_a_request_is_streamed_crosses(served: Served) -> None:
+    with RawClient(served.path) as raw:
+        streamed = dataclasses.replace(endless("a"), is_streamed=True)
+        raw.send(Submit([streamed, endless("b", 1)]))
+        raw.next_of(Outputs)
+        live = served.client.call(
+            lambda engine: {
+                name: sequence.request.is_streamed
+                for name, sequence in engine.scheduler.live.items()
+            }
+        )
+        assert live == {"a": True, "b": False}
 
 
 def test_a_connection_that_closes_takes_its_requests_along(served: Served) -> None:

@@ -105,14 +105,16 @@ def test_chunk_budget_follows_the_target(target_ms):
     budget = ChunkBudget(SchedulerOptions(target_itl_ms=target_ms))
     learn(budget, 200)
     work = work_of(4, 2000)
+    work.has_streams = True
     work.add_chunk(500, budget.tokens(work, 500))
     assert step_time(work) == pytest.approx(target_ms / 1000, rel=0.05)
 
 
-def test_while_nobody_waits_for_a_token_chunks_are_larger():
+@pytest.mark.parametrize("num_decodes", [0, 16])
+def test_while_no_stream_waits_for_a_token_chunks_are_larger(num_decodes):
     budget = ChunkBudget(SchedulerOptions(target_itl_ms=100.0))
     learn(budget, 200)
-    work = work_of(0, 0)
+    work = work_of(num_decodes, 1000 * num_decodes)
     work.add_chunk(0, budget.tokens(work, 0))
     assert step_time(work) == pytest.approx(ALONE * 0.1, rel=0.05)
 
@@ -129,7 +131,9 @@ def test_steps_of_decodes_alone_do_not_blur_what_prompts_cost():
 def test_prompts_move_on_even_when_decodes_take_all_the_time():
     budget = ChunkBudget(SchedulerOptions(target_itl_ms=5.0))
     learn(budget, 100)
-    assert budget.tokens(work_of(256, 100_000), 0) == MIN_CHUNK
+    work = work_of(256, 100_000)
+    work.has_streams = True
+    assert budget.tokens(work, 0) == MIN_CHUNK
 
 
 def test_fixed_chunk_does_not_depend_on_time():

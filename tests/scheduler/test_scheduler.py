@@ -99,6 +99,25 @@ def test_a_time_budget_learns_how_many_tokens_fit() -> None:
     assert all(0.9 * largest <= chunk <= largest for chunk in chunks[5:-1]), chunks
 
 
+@pytest.mark.parametrize(("is_streamed", "largest"), [(True, 50), (False, ALONE * 50)])
+def test_a_prompt_joins_a_stream_in_smaller_chunks(is_streamed: bool, largest: float) -> None:
+    driver = SchedulerDriver.make(
+        chunked_prefill_size=None, target_itl_ms=50.0, page_size=16, num_pages=512
+    )
+    driver.executor.seconds = lambda num_tokens: 0.001 * num_tokens
+    endless = SamplingParams(ignore_eos=True)
+    driver.add("decoding", LONG, 200, sampling=endless, is_streamed=is_streamed)
+    driver.add("whole", numbers(20), 200, sampling=endless)
+    driver.turn(2)
+    driver.add("joining", [1 + i % 89 for i in range(2000)], 1, is_streamed=True)
+    while "joining" not in driver.finishes:
+        driver.turn()
+    plans = [plan for plan in driver.executor.plans if len(plan.run_rows) == 3]
+    chunks = [plan.run_lengths[2] for plan in plans]
+    assert all(0.9 * largest <= chunk + 2 <= largest for chunk in chunks[5:-1]), chunks
+    assert len(chunks) > 8
+
+
 def test_an_empty_plan_is_not_launched() -> None:
     driver = SchedulerDriver.make()
     assert driver.scheduler.plan_step(0.0).is_empty

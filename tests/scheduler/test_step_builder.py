@@ -124,6 +124,19 @@ def test_decodes_come_first_and_chunks_follow():
     assert list_runs(step) == [("r0", 4, 1, True), ("r1", 2, 1, True), ("r2", 0, 5, False)]
 
 
+def test_step_says_whether_a_decode_is_streamed():
+    step, streamed = new_step(), make_sequence("bb", 1, is_streamed=True)
+    add_chunk(step, streamed, 100)
+    assert not step.work.has_streams, "it waits for its first token"
+    whole = after_prompt("aaaa", 0)
+    step = new_step(2)
+    add_decodes(step, [whole])
+    assert not step.work.has_streams
+    step = new_step(3)
+    add_decodes(step, [whole, streamed])
+    assert step.work.has_streams
+
+
 def test_decodes_after_a_chunk_are_refused():
     step = new_step()
     add_chunk(step, make_sequence("ab"), 5)

@@ -36,7 +36,12 @@ def with_options(**options) -> RequestLimits:
 
 def test_request_carries_what_it_was_given():
     traits = RequestTraits(
-        key_ids=[7, 8], namespace="salt", priority=3, deadline_s=9.5, pin_prefix=True
+        key_ids=[7, 8],
+        namespace="salt",
+        priority=3,
+        deadline_s=9.5,
+        pin_prefix=True,
+        is_streamed=True,
     )
     logprobs = LogprobParams(start_len=0, top_num=2, token_ids=(1,))
     [request] = build([1, 2], SHORT, logprobs, traits=traits)
@@ -46,7 +51,14 @@ def test_request_carries_what_it_was_given():
     assert (request.max_new_tokens, request.eos_token_ids) == (4, frozenset({2}))
     assert request.key_ids == [7, 8]
     assert (request.namespace, request.priority, request.deadline_s) == ("salt", 3, 9.5)
-    assert request.pin_prefix
+    assert request.pin_prefix and request.is_streamed
+
+
+def test_all_samples_of_a_prompt_are_streamed_or_none():
+    sampling = SamplingParams(n=3, max_new_tokens=4)
+    for is_streamed in (False, True):
+        made = build([1, 2], sampling, traits=RequestTraits(is_streamed=is_streamed))
+        assert [request.is_streamed for request in made] == [is_streamed] * 3
 
 
 # --------------------------------------------------------------------------------- lengths

@@ -128,6 +128,7 @@ class Load:
             sampling=SamplingParams(temperature=0.0),
             eos_token_ids=frozenset({0}),
             max_new_tokens=self._random.randrange(64, 256),
+            is_streamed=True,
         )
         self.scheduler.add(request, time.perf_counter())
 

@@ -16,8 +16,9 @@ from sglite.scheduler.sequence import Sequence
 UNLIMITED = 1 << 30
 MIN_CHUNK = 8
 ALONE = 4.0
-"""While nobody waits for a next token, a step may take this many times its target: larger chunks
-are quicker in all, and a request that arrives meanwhile waits for the step at most."""
+"""While no stream waits for a next token, a step may take this many times its target: larger chunks
+are quicker in all. Answers that are read as a whole gain from it, too, and a request that arrives
+meanwhile waits for the step at most."""
 FIRST_CHUNK = 32
 MAX_ESTIMATED_NEW_TOKENS = 4096
 
@@ -26,12 +27,15 @@ MAX_ESTIMATED_NEW_TOKENS = 4096
 class StepWork:
     """What a step has to compute: decodes and the keys they read; prompt tokens, and the pairs of a
     prompt token and a key that it sees.
+
+    ``has_streams``: one of the decodes is for a request that is streamed.
     """
 
     num_decodes: int = 0
     num_decode_keys: int = 0
     num_prompt_tokens: int = 0
     num_prompt_pairs: int = 0
+    has_streams: bool = False
 
     def add_chunk(self, start: int, length: int) -> None:
         """Count a run of ``length`` prompt tokens from position ``start`` on."""
@@ -109,7 +113,10 @@ def _dot(a: Iterable[float], b: Iterable[float]) -> float:
 
 
 class ChunkBudget:
-    """Most prompt tokens of a step: fixed, or from the time that a step should take."""
+    """Most prompt tokens of a step: fixed, or from the time that a step should take.
+
+    That is ``target_itl_ms`` while a stream waits for a next token, otherwise ALONE times as much.
+    """
 
     def __init__(self, options: SchedulerOptions) -> None:
         self.cost = StepCostModel()
@@ -119,7 +126,7 @@ class ChunkBudget:
     def tokens(self, work: StepWork, start: int) -> int:
         """The budget of a step that has ``work`` to do, for a prompt from ``start`` on."""
         if self._fixed is None:
-            target_s = self._target_s * (1.0 if work.num_decodes else ALONE)
+            target_s = self._target_s * (1.0 if work.has_streams else ALONE)
             return max(MIN_CHUNK, self.cost.tokens_within(target_s, work, start))
         return self._fixed if self._fixed > 0 else UNLIMITED
 

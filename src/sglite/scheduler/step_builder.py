@@ -40,6 +40,7 @@ def add_decodes(step: Step, sequences: list[Sequence]) -> None:
     step.sequences += sequences
     step.work.num_decodes = count
     step.work.num_decode_keys = sum(plan.run_starts)
+    step.work.has_streams = any(sequence.request.is_streamed for sequence in sequences)
 
 
 def add_chunk(step: Step, sequence: Sequence, budget: int) -> int:

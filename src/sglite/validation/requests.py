@@ -62,6 +62,7 @@ class RequestTraits:
     priority: int = 0
     deadline_s: float | None = None
     pin_prefix: bool = False
+    is_streamed: bool = False
 
 
 def build_requests(
@@ -111,6 +112,7 @@ def build_requests(
         priority=traits.priority,
         deadline_s=traits.deadline_s,
         pin_prefix=traits.pin_prefix,
+        is_streamed=traits.is_streamed,
     )
     return [first] if sampling.n == 1 else _fan_out(first, sampling.n)
 

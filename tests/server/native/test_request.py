@@ -29,6 +29,12 @@ def test_one_text_is_one_item_and_no_list():
     assert call.items[0].sampling.max_new_tokens == 128
 
 
+@pytest.mark.parametrize("stream", [True, False, None])
+def test_items_of_a_stream_are_streamed(stream):
+    call = read(text=["a", "b"], stream=stream)
+    assert [item.traits.is_streamed for item in call.items] == [bool(stream)] * 2
+
+
 def test_samples_make_the_answer_a_list():
     call = read(text="hi", sampling_params={"n": 3})
     assert call.is_list

@@ -41,6 +41,17 @@ def test_stream_is_what_there_is():
     assert post({"prompt": "a", "stream": False}).json()["error"]["param"] == "stream"
 
 
+def test_its_requests_are_streamed():
+    async def main():
+        front = make_front()
+        async with client(build_app(front, [native])) as http:
+            await http.post("/generate", json={"prompt": "a", "max_new_tokens": 1})
+        return front.engine.requests
+
+    (request,) = asyncio.run(main())
+    assert request.is_streamed
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

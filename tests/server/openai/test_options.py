@@ -122,6 +122,13 @@ def requests_of(path: str, body: dict[str, Any], **options: Any) -> list[Request
 
 
 @pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("stream", [True, False, None])
+def test_the_engine_knows_whether_an_answer_is_streamed(path, stream):
+    made = requests_of(path, {"max_tokens": 2, "n": 2, "stream": stream})
+    assert [request.is_streamed for request in made] == [bool(stream)] * 2
+
+
+@pytest.mark.parametrize("path", ROUTES)
 def test_every_sampling_field_reaches_the_engine_under_its_own_name(path):
     fields = {
         "temperature": 0.7,

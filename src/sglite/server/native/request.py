@@ -70,6 +70,7 @@ def read_call(
     columns = {name: _column(name, body.get(name), len(prompts), is_batch) for name in PER_ITEM}
     client_ids = _client_ids(body.get("rid"), len(prompts), is_batch)
     defaults = SamplingParams(stream_interval=stream_interval)
+    stream = _flag(body, "stream")
     items = [
         _item(
             prompt,
@@ -77,6 +78,7 @@ def read_call(
             client_id=client_ids[i],
             limits=limits,
             defaults=defaults,
+            is_streamed=stream,
         )
         for i, prompt in enumerate(prompts)
     ]
@@ -86,7 +88,7 @@ def read_call(
         prompt_field=field,
         client_id=rid if isinstance(rid, str) else None,
         is_list=is_batch or items[0].sampling.n > 1,
-        stream=_flag(body, "stream"),
+        stream=stream,
         with_text=_flag(body, "return_text_in_logprobs"),
         with_prompt_ids=_flag(body, "return_prompt_token_ids"),
     )
@@ -179,23 +181,25 @@ def _item(
     client_id: str | None,
     limits: RequestLimits,
     defaults: SamplingParams,
+    is_streamed: bool,
 ) -> NativeItem:
     sampling = values["sampling_params"]
     return NativeItem(
         prompt=prompt,
         sampling=sampling_params_from_dict({} if sampling is None else sampling, defaults=defaults),
         logprobs=_logprobs(values, limits),
-        traits=_traits(values),
+        traits=_traits(values, is_streamed=is_streamed),
         client_id=client_id,
     )
 
 
-def _traits(values: Mapping[str, Any]) -> RequestTraits:
+def _traits(values: Mapping[str, Any], *, is_streamed: bool) -> RequestTraits:
     priority = 0 if values["priority"] is None else values["priority"]
     return RequestTraits(
         namespace=read_namespace(values["cache_salt"], values["extra_key"]),
         priority=integer("priority", priority, ge=-INT32_MAX - 1, le=INT32_MAX),
         deadline_s=read_deadline_s("timeout", values["timeout"]),
+        is_streamed=is_streamed,
     )
 
 

@@ -63,6 +63,7 @@ async def _open(front: Front, body: dict[str, Any]) -> list[OpenGeneration]:
     traits = RequestTraits(
         namespace=read_namespace(body.get("cache_salt")),
         deadline_s=read_deadline_s("timeout", body.get("timeout")),
+        is_streamed=True,
     )
     max_tokens = front.limits.context_length
     (token_ids,) = await encode_prompts(

@@ -82,6 +82,7 @@ def read_options(
         traits=RequestTraits(
             namespace=read_namespace(body.get("cache_salt"), body.get("extra_key")),
             priority=_priority(body.get("priority")),
+            is_streamed=stream,
         ),
         stream=stream,
         include_usage=include_usage,
