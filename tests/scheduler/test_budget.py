@@ -100,6 +100,21 @@ def test_chunk_takes_what_decodes_and_its_own_context_leave(start):
         assert step_time(work) == pytest.approx(0.2, rel=0.03)
 
 
+def test_decodes_that_all_read_as_many_keys_leave_room_for_prompts():
+    # A step of 10 ms and 1 ms a decode: each of the two weights alone may come out as anything.
+    model = StepCostModel()
+    rng = random.Random(1)
+    for _ in range(60):
+        num_decodes, length = rng.randrange(1, 32), rng.choice([8, 16, 64])
+        work = work_of(num_decodes, 2_064 * num_decodes, 2_048, length)
+        seconds = 0.01 + 0.001 * num_decodes + 0.002 * length
+        model.observe(work, seconds * rng.uniform(0.97, 1.03))
+    model.weights[1] += 0.5
+    model.weights[2] -= 0.5 / 2.064
+    work = work_of(20, 2_064 * 20)
+    assert model.tokens_within(0.2, work, 2_048) == pytest.approx(85 / (1 + 2 * 0.02), rel=0.1)
+
+
 @pytest.mark.parametrize("target_ms", [20.0, 50.0, 200.0])
 def test_chunk_budget_follows_the_target(target_ms):
     budget = ChunkBudget(SchedulerOptions(target_itl_ms=target_ms))

@@ -92,11 +92,14 @@ class StepCostModel:
 
         Most steps should keep to the target, not half of them: two spreads are left for the rest.
         """
-        base, per_decode, per_key, per_token, per_pair = (max(0.0, w) for w in self.weights)
+        base, per_decode, per_key, per_token, per_pair = self.weights
+        per_token, per_pair = max(0.0, per_token), max(0.0, per_pair)
         if self.num_samples < 2 or per_token <= 0.0:
             return FIRST_CHUNK
-        left_s = target_s / (1.0 + 2.0 * self.spread) - base - per_decode * work.num_decodes
-        left_s -= per_key * work.num_decode_keys / 1e3
+        # Where all decodes read as many keys, the two weights are any pair with the right sum: one
+        # of them may be negative, so they are taken together.
+        decodes_s = base + per_decode * work.num_decodes + per_key * work.num_decode_keys / 1e3
+        left_s = target_s / (1.0 + 2.0 * self.spread) - max(0.0, decodes_s)
         if left_s <= 0.0:
             return 0
         # Each token sees what is before it: per_token * n + per_pair * (start * n + n * n / 2).

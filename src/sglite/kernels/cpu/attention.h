@@ -143,7 +143,8 @@ struct Attention {
         return (const Element*)pool + (index * op.num_kv_heads + head) * block_size<Element>(dim);
     }
 
-    // The keys from `key0` on, for the rows of a head; those of `next_head` at `next_key` come next.
+    // The keys from `key0` on, for the rows of a head; after them come those of `next_head` from
+    // `next_key` on.
     void round(const Segment& segment, int head, int key0, int next_head, int next_key, int row0,
                QueryTile<A>& tile) const {
         const int rows = rows_of(segment);

@@ -50,21 +50,45 @@ inline void store_key(T* block, const float* key, int dim, int token) {
     const float* const x = storable(block, key, dim, token, buffer);
     for (int d = 0; d < dim; d += 2) {
         T* const pair = block + (ptrdiff_t)d * kBlockTokens;
-        assign(pair[sizeof(T) == 2 ? 2 * token : token], x[d]);
-        assign(pair[sizeof(T) == 2 ? 2 * token + 1 : kBlockTokens + token], x[d + 1]);
+        assign(pair[token], x[d]);
+        assign(pair[kBlockTokens + token], x[d + 1]);
     }
+}
+
+inline void round_row(bf16* row, const float* x, int dim) {
+    for (int d = 0; d < dim; d += kLanes) {
+        const Halves rounded = to_bf16(load(x + d));
+        memcpy(row + d, &rounded, sizeof rounded);
+    }
+}
+
+inline void store_key(bf16* block, const float* key, int dim, int token) {
+    bf16 row[kMaxHeadDim];
+    round_row(row, key, dim);
+    for (int d = 0; d < dim; d += 2)
+        memcpy(block + (ptrdiff_t)d * kBlockTokens + 2 * token, row + d, 2 * sizeof(bf16));
+}
+
+// A key touches a line of each pair of dimensions, and in a step of decodes none is in a cache.
+template <class T>
+inline void ask_for_key(const T* block, int dim, int token) {
+    for (int d = 0; d < dim; d += 2)
+        __builtin_prefetch(block + (ptrdiff_t)d * kBlockTokens + (sizeof(T) == 2 ? 2 : 1) * token,
+                           1);
 }
 
 template <class T>
 inline void store_value(T* block, const float* value, int dim, int token) {
     float buffer[kMaxHeadDim];
     const float* const x = storable(block, value, dim, token, buffer);
-    if (sizeof(T) != 2) {
-        for (int d = 0; d < dim; ++d) assign(block[(ptrdiff_t)token * dim + d], x[d]);
-    } else {
-        T* const pair = block + (ptrdiff_t)(token / 2) * 2 * dim + token % 2;
-        for (int d = 0; d < dim; ++d) assign(pair[2 * d], x[d]);
-    }
+    for (int d = 0; d < dim; ++d) assign(block[(ptrdiff_t)token * dim + d], x[d]);
+}
+
+inline void store_value(bf16* block, const float* value, int dim, int token) {
+    bf16 row[kMaxHeadDim];
+    round_row(row, value, dim);
+    bf16* const pair = block + (ptrdiff_t)(token / 2) * 2 * dim + token % 2;
+    for (int d = 0; d < dim; ++d) pair[2 * d] = row[d];
 }
 
 }  // namespace sglite::SGLITE_ISA

@@ -94,19 +94,23 @@ inline void rotate_tokens(const Rotate& op, const RotateInputs& in, int begin, i
         const float* x = op.qkv + (ptrdiff_t)token * (heads + 2 * kv_heads) * dim;
         const float* const cos_sin = in.cos_sin + (ptrdiff_t)in.cos_sin_rows[token] * dim;
         Q* q = (Q*)op.q + (ptrdiff_t)token * heads * dim;
-        for (int head = 0; head < heads; ++head, x += dim, q += dim) {
-            rotate_head(x, op.q_norm, op.eps, cos_sin, dim, rotated);
-            for (int i = 0; i < dim; ++i) assign(q[i], rotated[i] * op.scale);
-        }
         const int64_t block = in.out_slots[token] / kBlockTokens;
         const int place = (int)(in.out_slots[token] % kBlockTokens);
         const ptrdiff_t size = block_size<T>(dim);
+        T* const k_block = (T*)op.k_pool + block * kv_heads * size;
+        T* const v_block = (T*)op.v_pool + block * kv_heads * size;
+        ask_for_key(k_block, dim, place);
+        for (int head = 0; head < heads; ++head, x += dim, q += dim) {
+            rotate_head(x, op.q_norm, op.eps, cos_sin, dim, rotated);
+            for (int i = 0; i < dim; i += kLanes) store_row(q + i, load(rotated + i) * op.scale);
+        }
         for (int head = 0; head < kv_heads; ++head, x += dim) {
+            if (head + 1 < kv_heads) ask_for_key(k_block + (head + 1) * size, dim, place);
             rotate_head(x, op.k_norm, op.eps, cos_sin, dim, rotated);
-            store_key((T*)op.k_pool + (block * kv_heads + head) * size, rotated, dim, place);
+            store_key(k_block + head * size, rotated, dim, place);
         }
         for (int head = 0; head < kv_heads; ++head, x += dim)
-            store_value((T*)op.v_pool + (block * kv_heads + head) * size, x, dim, place);
+            store_value(v_block + head * size, x, dim, place);
     }
 }
 

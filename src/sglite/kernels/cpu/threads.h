@@ -32,8 +32,8 @@ private:
 void run_on_threads(int num_threads, void (*body)(void*, int thread, int num_threads),
                     void* context);
 
-// The OpenMP threads of later regions but the calling one stay on their place in `cores`, each from its
-// next region on; empty: those that were not pinned yet stay free. Only on Linux.
+// From their next region on, the OpenMP threads but the calling one stay on their place in `cores`;
+// empty: those that are not pinned yet stay free. Only on Linux.
 void pin_threads(std::vector<int> cores);
 
 // "torch's OpenMP runtime" or "own threads"

@@ -44,9 +44,10 @@ struct BFloat16Pairs {
     }
 };
 
-// B of one product: `pairs` pairs of rows, `pair_stride` numbers apart, in panels. `panels[p]` is the
-// first pair of a panel; at `ahead[p]`, as far apart, lies what is read next, or something readable.
-// `is_odd`: one more row, whose neighbour stays unread: that may be memory nobody has written.
+// B of one product: `pairs` pairs of rows, `pair_stride` numbers apart, in panels. `panels[p]` is
+// the first pair of a panel; from `ahead[p]` on lies what is read next, or anything: it is asked
+// for, not read. `is_odd`: one more row, whose neighbour stays unread: that may be memory nobody
+// has written.
 template <class Element>
 struct Columns {
     const Element* const* panels;
@@ -68,6 +69,7 @@ struct Columns {
     }
 };
 
+// B whose rows lie in several places, one below the other.
 template <class Element>
 struct Parts {
     const Columns<Element>* parts;
@@ -167,7 +169,7 @@ struct Product<bf16, BFloat16Pairs, Rows, Panels> {
 #endif
 
 // `result` (leading dimension in numbers) = or += rows of A times `Panels` panels of B from
-// `first_panel` on. B's rows lie in parts, one below the other.
+// `first_panel` on.
 template <class A, class B, int Rows, int Panels>
 inline void multiply_exactly(const A* a, ptrdiff_t a_stride, const Parts<typename B::Element>& b,
                              int first_panel, bool adds, float* result, ptrdiff_t result_stride) {
