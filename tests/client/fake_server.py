@@ -12,6 +12,12 @@ from typing import Any
 MODELS = {"object": "list", "data": [{"id": "tiny", "object": "model"}]}
 
 
+class PatientServer(ThreadingHTTPServer):
+    """Keeps as many callers waiting as come at once; the library's five resets the others."""
+
+    request_queue_size = 128
+
+
 @dataclass
 class Reply:
     """``body`` is sent as JSON; ``events`` as a stream of server-sent events, in chunks."""
@@ -42,7 +48,7 @@ class FakeServer:
         }
         self.asked: list[Asked] = []
         self.num_hung_up = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
+        self._server = PatientServer(("127.0.0.1", 0), self._handler_class())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

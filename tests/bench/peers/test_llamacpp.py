@@ -43,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write((start + json.dumps(value) + "\\n\\n").encode())
     def log_message(self, *_): pass
 port = int(words[words.index("--port") + 1])
+ThreadingHTTPServer.request_queue_size = 128  # all callers come at once
 ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
