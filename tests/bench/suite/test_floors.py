@@ -78,6 +78,8 @@ def test_a_head_of_8_bits_is_multiplied_as_such():
     )
     unknown = replace(RATES, int8_ops_per_s=None)
     assert floor(INT8_BODY, rates=unknown).first_token_s(128) == floor().first_token_s(128)
+    slow = replace(RATES, int8_ops_per_s=6e9)
+    assert floor(INT8_BODY, rates=slow).first_token_s(128) == floor().first_token_s(128)
 
 
 def test_decode_kv_counts_where_reading_takes_longer_than_attention():

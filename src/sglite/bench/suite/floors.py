@@ -143,10 +143,13 @@ class Floor:
 
 
 def _product_rate(weight_bytes: float, rates: Rates) -> float:
-    """Operations per second of products with weights of this size."""
+    """Operations per second of products with weights of this size.
+
+    Where torch has no quick product of integers (x86 without VNNI), floats are the better bound.
+    """
     if weight_bytes > 1 or rates.int8_ops_per_s is None:
         return rates.flop_per_s
-    return rates.int8_ops_per_s
+    return max(rates.flop_per_s, rates.int8_ops_per_s)
 
 
 def spans_of(turns: Turns, num_shared: int) -> list[list[Span]]:
