@@ -141,8 +141,9 @@ class CacheOptions(OptionGroup):
         spellings={"fp32": "float32", "bf16": "bfloat16", "fp8": "fp8_e4m3"},
         why_not=_why_no_kv_dtype,
     )
-    """Type of the keys and values in memory; `auto` is that of the activations. `int8` has a scale
-    per token and head; `fp8_e4m3` has none and cannot hold more than 448. Both are for the CPU."""
+    """Type of the keys and values in memory; `auto` is that of the activations, and bfloat16 for a
+    bfloat16 checkpoint on a CPU that computes in float32. `int8` has a scale per token and head;
+    `fp8_e4m3` has none and cannot hold more than 448. Both are for the CPU."""
     mem_fraction_static: float | None = option(
         None, gt=0, le=1, aliases=("memory-ratio", "gpu-memory-utilization")
     )

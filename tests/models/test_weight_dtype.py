@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sglite.errors import ConfigError
-from sglite.models.weight_dtype import cpu_has_bfloat16, resolve_dtype
+from sglite.models.weight_dtype import cpu_has_bfloat16, natural_kv_dtype, resolve_dtype
 
 
 def test_auto_takes_the_checkpoints_type_where_the_cpu_can():
@@ -41,3 +41,21 @@ def test_the_cpu_is_asked(tmp_path, text, expected):
 
 def test_a_system_without_cpuinfo_has_no_bfloat16(tmp_path):
     assert not cpu_has_bfloat16(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("option", "checkpoint", "activations", "expected"),
+    [
+        ("auto", "bfloat16", torch.float32, torch.bfloat16),  # a CPU without bfloat16
+        ("auto", "bfloat16", torch.bfloat16, torch.bfloat16),
+        ("auto", "float32", torch.float32, torch.float32),
+        ("auto", "float16", torch.float32, torch.float32),
+        ("auto", None, torch.float32, torch.float32),
+        ("float32", "bfloat16", torch.float32, torch.float32),
+        ("float16", "bfloat16", torch.float16, torch.float16),
+    ],
+)
+def test_only_the_lack_of_bfloat16_keeps_keys_narrower_than_activations(
+    option, checkpoint, activations, expected
+):
+    assert natural_kv_dtype(option, checkpoint, activations) is expected

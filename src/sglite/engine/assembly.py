@@ -16,8 +16,8 @@ from sglite.engine.threaded_executor import ThreadedExecutor
 from sglite.engine.torch_executor import TorchExecutor
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
-from sglite.kvcache.kv_pool import KVPool, resolve_kv_dtype
-from sglite.memory import MemoryPlan, plan_for_config
+from sglite.kvcache.kv_pool import KVPool
+from sglite.memory import MemoryPlan, kv_dtype_for_config, plan_for_config
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
 from sglite.models.quantization import Quantization
 from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
@@ -141,7 +141,7 @@ def build_engine(
         page_size=config.page_size,
         num_kv_heads=model.model.num_kv_heads,
         head_dim=model.spec.head_dim,
-        dtype=resolve_kv_dtype(config.kv_cache_dtype, model.dtype),
+        dtype=kv_dtype_for_config(config, model.hf_config, model.dtype),
         device=config.device,
         layout=model.model.kv_layout,
     )

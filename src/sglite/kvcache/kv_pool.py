@@ -30,9 +30,9 @@ KV_DTYPES: dict[str, torch.dtype] = {
 }
 
 
-def resolve_kv_dtype(option: str, model_dtype: torch.dtype) -> torch.dtype:
-    """The pool's type for a value of the option ``kv_cache_dtype``; ``auto`` is the model's."""
-    return model_dtype if option == "auto" else KV_DTYPES[option]
+def resolve_kv_dtype(option: str, natural: torch.dtype) -> torch.dtype:
+    """The pool's type for a value of the option ``kv_cache_dtype``; ``auto`` is ``natural``."""
+    return natural if option == "auto" else KV_DTYPES[option]
 
 
 def kv_dtype_name(dtype: torch.dtype) -> str:

@@ -5,13 +5,14 @@ hands on: a MemoryPlan, plain numbers · does not know about: tensors, the engin
 """
 
 from sglite.memory.facts import MemoryFacts, read_memory_facts
-from sglite.memory.for_config import plan_for_config
+from sglite.memory.for_config import kv_dtype_for_config, plan_for_config
 from sglite.memory.plan import MemoryPlan, plan_memory
 from sglite.memory.render import render_memory_plan
 
 __all__ = [
     "MemoryFacts",
     "MemoryPlan",
+    "kv_dtype_for_config",
     "plan_for_config",
     "plan_memory",
     "read_memory_facts",

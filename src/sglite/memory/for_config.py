@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from sglite.config import EngineConfig
 from sglite.errors import ConfigError
 from sglite.kvcache.kv_pool import resolve_kv_dtype
 from sglite.memory.plan import MemoryPlan, plan_memory
 from sglite.models.quantization import Quantization
+from sglite.models.weight_dtype import natural_kv_dtype
 
 if TYPE_CHECKING:
+    from sglite.models.hf_config import HFConfig
     from sglite.models.loader import ModelInfo
 
 LARGEST_PLANNED_CHUNK = 2048
 """Prompt tokens of a step that activations are planned for where the budget is a time."""
+
+
+def kv_dtype_for_config(
+    config: EngineConfig, hf_config: HFConfig, activations: torch.dtype
+) -> torch.dtype:
+    """The type of the KV pool's numbers with ``activations`` of that type."""
+    natural = natural_kv_dtype(config.dtype, hf_config.dtype, activations)
+    return resolve_kv_dtype(config.kv_cache_dtype, natural)
 
 
 def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
@@ -35,7 +47,7 @@ def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
         context_length=context_length,
         concurrency=config.max_running_requests,
         dtype=dtype,
-        kv_dtype=resolve_kv_dtype(config.kv_cache_dtype, dtype),
+        kv_dtype=kv_dtype_for_config(config, info.hf_config, dtype),
         quantization=Quantization.of(config.quantization, config.quantization_group_size),
         page_size=config.page_size,
         fraction=config.mem_fraction_static,

@@ -44,3 +44,14 @@ def resolve_dtype(
         if not has_bfloat16:
             return torch.float32
     return DTYPES[checkpoint or "bfloat16"]
+
+
+def natural_kv_dtype(option: str, checkpoint: str | None, activations: torch.dtype) -> torch.dtype:
+    """The type of keys and values where nobody chose one: that of the ``activations``.
+
+    But where only the CPU's lack of bfloat16 makes those of a bfloat16 checkpoint float32, that is
+    what keys and values stay: half the memory, and half of what decoding reads. ``option`` and
+    ``checkpoint`` as in :func:`resolve_dtype`.
+    """
+    was_widened = option == "auto" and activations is torch.float32 and checkpoint == "bfloat16"
+    return torch.bfloat16 if was_widened else activations
