@@ -154,3 +154,13 @@ class OutputBatch:
 
     def __bool__(self) -> bool:
         return bool(self.tokens or self.finished or self.started or self.prompt_logprobs)
+
+    def extend(self, later: OutputBatch) -> None:
+        """Append what came ``later``."""
+        num_tokens = len(self.tokens)
+        self.started += later.started
+        self.tokens += later.tokens
+        for index, logprobs in later.logprobs.items():
+            self.logprobs[num_tokens + index] = logprobs
+        self.prompt_logprobs += later.prompt_logprobs
+        self.finished += later.finished

@@ -257,7 +257,7 @@ def test_a_reader_that_stops_reading_loses_its_requests_and_nobody_elses() -> No
 
 def test_a_reader_that_is_slow_for_a_while_misses_nothing(served: Served) -> None:
     with RawClient(served.path) as raw:
-        raw.send(Submit([endless(LONG_NAME, 3)]))
+        raw.send(Submit([dataclasses.replace(endless(LONG_NAME, 3), is_streamed=True)]))
         wait_until(lambda: served.stats()["num_output_tokens"] > 200)
         (connection,) = served.server._connections
         assert connection.has_backlog

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sglite.engine.engine import Engine
 from sglite.errors import CapacityError, EngineDeadError
+from sglite.ipc.held_outputs import HeldOutputs
 from sglite.ipc.splitting import split_outputs
 from sglite.request import OutputBatch, Request
 
@@ -66,6 +67,7 @@ class InProcessClient:
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
         self._callers: dict[str, tuple[Deliver, Refuse]] = {}
+        self._held = HeldOutputs()
         self._closing = False
         self._fault: BaseException | None = None
         self._last_turn_s = time.monotonic()
@@ -187,6 +189,7 @@ class InProcessClient:
                 refuse(request_id, error)
             else:
                 self._callers[request_id] = (deliver, refuse)
+                self._held.expect(request)
 
     def _abort(self, request_ids: list[str]) -> None:
         if self._fault is None:
@@ -205,7 +208,8 @@ class InProcessClient:
             future.set_exception(error)
 
     def _dispatch(self, outputs: OutputBatch) -> None:
-        """Give every caller its part."""
+        """Give every caller its part, once it is time."""
+        outputs = self._held.pass_on(outputs, self._last_turn_s)
         if not outputs:
             return
         for deliver, part in split_outputs(outputs, lambda name: self._callers[name][0]):
