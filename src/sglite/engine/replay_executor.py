@@ -28,7 +28,6 @@ class ReplayExecutor(TorchExecutor):
     ) -> None:
         super().__init__(model, kv_pool, max_rows=max_rows, max_tokens=max_tokens, check=check)
         self._replayed = model
-        self._last_tokens = self._rows.last_token_W.numpy()
 
     def _forward(self, plan: StepPlan) -> tuple[torch.Tensor, list[int]]:
         batch = self._rows.make_host_batch(plan)
@@ -54,7 +53,7 @@ class ReplayExecutor(TorchExecutor):
             logprobs = {left[i]: scores for i, scores in sampled.logprobs.items()}
         invalid = frozenset(index for index, token in enumerate(token_ids) if token < 0)
         token_ids = [max(token, 0) for token in token_ids] if invalid else token_ids
-        self._last_tokens[rows] = token_ids
+        self._rows.last_tokens[rows] = token_ids
         return SampleResult(token_ids, invalid, logprobs)
 
     def _left_to_sampler(self, rows: list[int], masks_RV: torch.Tensor | None) -> list[int]:

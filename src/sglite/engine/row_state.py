@@ -5,6 +5,8 @@ Shape legend: T tokens packed, R runs, P pages. See docs/shapes.md.
 
 from __future__ import annotations
 
+import operator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +28,8 @@ class _Runs(NamedTuple):
     """A plan's runs as arrays: their rows, first tokens, lengths of the sequences, positions."""
 
     rows_R: IntArray
-    offsets: IntArray
-    seq_lens_R: IntArray
+    offsets: Int32Array
+    seq_lens_R: Int32Array
     positions_T: IntArray
     groups: list[HostGroup]
 
@@ -59,6 +61,8 @@ class RowState:
             np.zeros((max_rows, max_pages), dtype=np.int32) for _ in groups
         ]
         self.last_token_W = torch.zeros(max_rows, dtype=torch.int64, device=device)
+        self._counting = np.arange(max_rows + 1, dtype=np.int32)
+        self._counting.flags.writeable = False
 
     def apply(self, plan: StepPlan) -> None:
         """Clear and fill rows and page table entries as ``plan`` says."""
@@ -71,27 +75,32 @@ class RowState:
             if updates.rows:
                 table[updates.rows, updates.indices] = updates.page_ids
 
+    @cached_property
+    def last_tokens(self) -> IntArray:
+        """``last_token_W`` as an array; the device must be the host."""
+        return self.last_token_W.numpy()
+
     def make_host_batch(self, plan: StepPlan) -> HostBatch:
         """The inputs of the forward pass of ``plan``, on the host; the state must be there too."""
         runs = self._lay_out(plan)
         num_continued = plan.run_continues.count(True)
-        input_ids_T = np.empty(len(runs.positions_T), dtype=np.int64)
-        input_ids_T[:num_continued] = self.last_token_W.numpy()[runs.rows_R[:num_continued]]
-        input_ids_T[num_continued:] = plan.token_ids
-        offsets = runs.offsets.astype(np.int32)
+        input_ids_T = self.last_tokens[runs.rows_R[:num_continued]]
+        if plan.token_ids:
+            known = np.asarray(plan.token_ids, dtype=np.int64)
+            input_ids_T = np.concatenate((input_ids_T, known))
         return HostBatch(
             input_ids_T,
             runs.positions_T,
-            offsets,
-            runs.seq_lens_R.astype(np.int32),
+            runs.offsets,
+            runs.seq_lens_R,
             runs.groups,
-            offsets[1:][plan.sample_runs] - np.int32(1),
+            runs.offsets[1:][plan.sample_runs] - np.int32(1),
         )
 
     def make_batch(self, plan: StepPlan) -> ForwardBatch:
         """The inputs of the forward pass of ``plan``, on the device."""
         runs = self._lay_out(plan)
-        seq_lens_R = torch.from_numpy(runs.seq_lens_R.astype(np.int32)).to(self._device)
+        seq_lens_R = torch.from_numpy(runs.seq_lens_R).to(self._device)
         attention = [
             AttentionMetadata(
                 page_table_RP=torch.from_numpy(host.page_table_RP).to(self._device),
@@ -109,28 +118,34 @@ class RowState:
         return ForwardBatch(input_ids_T, positions_T, attention, self._group_of_layer)
 
     def _lay_out(self, plan: StepPlan) -> _Runs:
-        """Where the tokens of ``plan`` stand in the batch, their sequences and the KV pool."""
-        lengths = np.asarray(plan.run_lengths, dtype=np.int64)
+        """Where the tokens of ``plan`` stand in the batch, their sequences and the KV pool.
+
+        A small model's step takes no longer than fifty calls of numpy: there are few here.
+        """
         starts = np.asarray(plan.run_starts, dtype=np.int64)
         rows = np.asarray(plan.run_rows, dtype=np.int64)
-        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        if offsets[-1] == len(rows):  # one token each
+        if sum(plan.run_lengths) == len(rows):  # one token each
+            offsets = self._counting[: len(rows) + 1]
             positions, token_rows = starts, rows
+            seq_lens = (starts + 1).astype(np.int32)
         else:
+            lengths = np.asarray(plan.run_lengths, dtype=np.int64)
+            offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
+            np.cumsum(lengths, out=offsets[1:])
             positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
             token_rows = np.repeat(rows, lengths)
-        seq_lens = starts + lengths
-        num_pages = -(-int(seq_lens.max()) // self._page_size)
+            seq_lens = (starts + lengths).astype(np.int32)
+        num_pages = -(-max(map(operator.add, plan.run_starts, plan.run_lengths)) // self._page_size)
         page_indices, places = np.divmod(positions, self._page_size)
         groups = []
         for table in self.page_tables:
-            pages = table[token_rows, page_indices].astype(np.int64)
-            out_slots = pages * self._page_size + places
+            pages = table[token_rows, page_indices]
+            out_slots = np.multiply(pages, self._page_size, dtype=np.int64)
+            out_slots += places
             groups.append(HostGroup(np.ascontiguousarray(table[rows, :num_pages]), out_slots))
         return _Runs(rows, offsets, seq_lens, positions, groups)
 
-    def _input_ids(self, plan: StepPlan, offsets: IntArray) -> torch.Tensor:
+    def _input_ids(self, plan: StepPlan, offsets: Int32Array) -> torch.Tensor:
         """Known tokens from the plan; those sampled last from the device."""
         num_continued = plan.run_continues.count(True)
         rows = torch.tensor(plan.run_rows[:num_continued], dtype=torch.int64, device=self._device)

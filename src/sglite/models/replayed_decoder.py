@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sglite.engine.forward_batch import HostBatch
+from sglite.engine.forward_batch import FloatArray, HostBatch, Int32Array, IntArray
 from sglite.kernels import cpu
 from sglite.kvcache.host_memory import lazy_zeros
 from sglite.kvcache.kv_pool import BLOCK_TOKENS, KVLayout
@@ -60,7 +60,7 @@ class _Recording:
     sample_capacity: int
     hidden_TE: torch.Tensor
     logits_RV: torch.Tensor
-    token_ids_R: torch.Tensor
+    token_ids_R: IntArray
 
 
 class ReplayedDecoder:
@@ -133,13 +133,11 @@ class ReplayedDecoder:
             return self(batch.on_host(), kv_pool).clone()
         num_tokens, num_samples = len(batch.input_ids_T), len(batch.sample_tokens)
         body = self._recording_for(num_tokens, num_samples, kv_pool)
-        lengths, offsets = batch.seq_lens_R.tolist(), batch.run_offsets.tolist()
-        positions_T = torch.from_numpy(batch.positions_T)
-        table, rows_T = self._rotary.table_and_rows(positions_T, lengths, offsets)
+        table, rows_T = self._rotary_rows(batch)
         body.program.replay(
             batch.input_ids_T,
-            table.numpy(),
-            rows_T.numpy().astype(np.int32),
+            table,
+            rows_T,
             batch.run_offsets,
             batch.seq_lens_R,
             [group.page_table_RP for group in batch.groups],
@@ -162,7 +160,7 @@ class ReplayedDecoder:
         -1 where the largest logit is not finite or one of them is no number.
         """
         assert self._body is not None, "nothing was computed yet"
-        return self._body.token_ids_R.numpy()[: self._num_samples]
+        return self._body.token_ids_R[: self._num_samples]
 
     def compute_logits(self, hidden_RE: torch.Tensor) -> torch.Tensor:
         """Logits ``[R, V]``, float32, of rows of the result; good until the next call."""
@@ -173,6 +171,16 @@ class ReplayedDecoder:
         head.hidden_TE[:num_rows].copy_(hidden_RE)
         head.program.replay_rows(num_rows)
         return head.logits_RV[:num_rows]
+
+    def _rotary_rows(self, batch: HostBatch) -> tuple[FloatArray, Int32Array]:
+        """A table of cos and sin, and each token's row in it."""
+        if not self.spec.rope.depends_on_length:
+            table = self._rotary.table(int(batch.seq_lens_R.max()))
+            return table.numpy(), batch.positions_T.astype(np.int32)
+        lengths, offsets = batch.seq_lens_R.tolist(), batch.run_offsets.tolist()
+        positions_T = torch.from_numpy(batch.positions_T)
+        table, rows_T = self._rotary.table_and_rows(positions_T, lengths, offsets)
+        return table.numpy(), rows_T.numpy().astype(np.int32)
 
     def _recording_for(self, num_tokens: int, num_samples: int, kv_pool: KVPool) -> _Recording:
         """The recording, made anew where it is too small or for another pool."""
@@ -236,7 +244,9 @@ class ReplayedDecoder:
                 program, gated_TF, hidden_TE, epilogue="add"
             )
         logits_RV, token_ids_R = self._record_samples(program, hidden_TE, sample_capacity)
-        return _Recording(program, capacity, sample_capacity, hidden_TE, logits_RV, token_ids_R)
+        return _Recording(
+            program, capacity, sample_capacity, hidden_TE, logits_RV, token_ids_R.numpy()
+        )
 
     def _record_samples(
         self, program: Any, hidden_TE: torch.Tensor, capacity: int, *, of_samples: bool = True
@@ -261,7 +271,7 @@ class ReplayedDecoder:
         logits_RV, token_ids_R = self._record_samples(
             program, hidden_RE, capacity, of_samples=False
         )
-        return _Recording(program, capacity, capacity, hidden_RE, logits_RV, token_ids_R)
+        return _Recording(program, capacity, capacity, hidden_RE, logits_RV, token_ids_R.numpy())
 
 
 def _capacity(num_rows: int) -> int:

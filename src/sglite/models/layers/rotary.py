@@ -75,10 +75,13 @@ class RotaryEmbedding:
         if self.spec.depends_on_length:
             angles = self._dynamic_angles(positions_T, seq_lens, run_offsets)
             return self._cos_sin(angles), torch.arange(len(positions_T), device=self.device)
-        return self._rows(max(seq_lens)), positions_T
+        return self.table(max(seq_lens)), positions_T
 
-    def _rows(self, count: int) -> torch.Tensor:
-        """The table ``[>= count, D]`` of cos and sin, doubled when a longer sequence comes."""
+    def table(self, count: int) -> torch.Tensor:
+        """The table ``[>= count, D]`` of cos and sin, doubled when a longer sequence comes.
+
+        Not where the angles depend on the length.
+        """
         have = 0 if self._table is None else self._table.shape[0]
         if self._table is None or count > have:
             rows = max(count, 2 * have, INITIAL_TABLE_ROWS)
