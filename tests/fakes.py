@@ -6,10 +6,25 @@ from dataclasses import dataclass, field
 
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.page_allocator import PageState
+from sglite.request import FinishReason, RequestFinish, RequestTimings
 from sglite.scheduler.plan import RowSetup, StepPlan, StepResult
 
 VOCAB = 97
 EOS = 0
+
+
+def finish_of(request_id: str, reason: FinishReason = FinishReason.LENGTH) -> RequestFinish:
+    """The end of a small request."""
+    return RequestFinish(
+        request_id=request_id,
+        reason=reason,
+        num_prompt_tokens=2,
+        num_output_tokens=1,
+        num_cached_tokens=0,
+        num_retractions=0,
+        max_new_tokens=1,
+        timings=RequestTimings(arrival_s=0.0),
+    )
 
 
 def mix(previous: int, token: int, position: int) -> int:

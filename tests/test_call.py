@@ -15,11 +15,9 @@ from sglite.request import (
     FinishReason,
     OutputBatch,
     Request,
-    RequestFinish,
-    RequestTimings,
     SamplingParams,
 )
-from tests.fakes import EOS, expected_output
+from tests.fakes import EOS, expected_output, finish_of
 from tests.scheduler.harness import SchedulerDriver, prompts_with_output
 
 WAIT_S = 20.0
@@ -38,19 +36,6 @@ def opened(count: int, *, max_new_tokens: int = 6, prefix: str = "r") -> list[Op
         )
         generations.append(OpenGeneration(request, number, None))
     return generations
-
-
-def finish(request_id: str, reason: FinishReason = FinishReason.LENGTH) -> RequestFinish:
-    return RequestFinish(
-        request_id=request_id,
-        reason=reason,
-        num_prompt_tokens=2,
-        num_output_tokens=1,
-        num_cached_tokens=0,
-        num_retractions=0,
-        max_new_tokens=1,
-        timings=RequestTimings(arrival_s=0.0),
-    )
 
 
 class ScriptedClient:
@@ -85,7 +70,7 @@ class ScriptedClient:
 
     def answer(self) -> None:
         request_id = self.open.pop(0)
-        self.deliver(OutputBatch(tokens=[(request_id, 7)], finished=[finish(request_id)]))
+        self.deliver(OutputBatch(tokens=[(request_id, 7)], finished=[finish_of(request_id)]))
 
     def abort(self, request_ids: list[str]) -> None:
         self.aborted += request_ids

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 from sglite.request import (
-    FinishReason,
     OutputBatch,
-    RequestFinish,
-    RequestTimings,
     TokenLogprobs,
 )
+from tests.fakes import finish_of
 
 
 def batch(*numbers: int) -> OutputBatch:
@@ -16,19 +14,7 @@ def batch(*numbers: int) -> OutputBatch:
         tokens=[("a", number) for number in numbers],
         logprobs={i: TokenLogprobs(number, -1.0) for i, number in enumerate(numbers)},
         prompt_logprobs=[("a", [TokenLogprobs(number, -2.0)]) for number in numbers],
-        finished=[
-            RequestFinish(
-                request_id=str(number),
-                reason=FinishReason.LENGTH,
-                num_prompt_tokens=1,
-                num_output_tokens=1,
-                num_cached_tokens=0,
-                num_retractions=0,
-                max_new_tokens=1,
-                timings=RequestTimings(arrival_s=0.0),
-            )
-            for number in numbers
-        ],
+        finished=[finish_of(str(number)) for number in numbers],
     )
 
 

@@ -13,7 +13,6 @@ from sglite.request import (
     OutputBatch,
     Request,
     RequestFinish,
-    RequestTimings,
     SamplingParams,
 )
 from tests.fakes import EOS, expected_output
@@ -316,22 +315,6 @@ def test_a_fault_is_logged_as_critical(
     caller.wait_for_ends(1)
     client.close()
     assert [(r.levelname, r.message) for r in caplog.records] == [("CRITICAL", "engine_failed")]
-
-
-# -- splitting -------------------------------------------------------------------------------------
-
-
-def finish(request_id: str) -> RequestFinish:
-    return RequestFinish(
-        request_id=request_id,
-        reason=FinishReason.STOP,
-        num_prompt_tokens=1,
-        num_output_tokens=1,
-        num_cached_tokens=0,
-        num_retractions=0,
-        max_new_tokens=1,
-        timings=RequestTimings(arrival_s=0.0),
-    )
 
 
 def test_a_call_that_nobody_wants_any_more_is_left_out(client: InProcessClient) -> None:

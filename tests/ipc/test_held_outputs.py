@@ -1,24 +1,12 @@
 from __future__ import annotations
 
 from sglite.ipc.held_outputs import HeldOutputs
-from sglite.request import FinishReason, OutputBatch, Request, RequestFinish, RequestTimings
+from sglite.request import OutputBatch, Request
+from tests.fakes import finish_of
 
 
 def request(name: str, *, is_streamed: bool = False) -> Request:
     return Request(request_id=name, prompt_token_ids=[1], is_streamed=is_streamed)
-
-
-def finish(name: str) -> RequestFinish:
-    return RequestFinish(
-        request_id=name,
-        reason=FinishReason.LENGTH,
-        num_prompt_tokens=1,
-        num_output_tokens=1,
-        num_cached_tokens=0,
-        num_retractions=0,
-        max_new_tokens=1,
-        timings=RequestTimings(arrival_s=0.0),
-    )
 
 
 def some(name: str, *token_ids: int) -> OutputBatch:
@@ -32,7 +20,7 @@ def test_tokens_wait_until_their_request_ends() -> None:
     assert not held.pass_on(some("a", 2), 10.1)
     assert not held.pass_on(some("a", 3), 10.2)
     end = some("a", 4)
-    end.finished.append(finish("a"))
+    end.finished.append(finish_of("a"))
     told = held.pass_on(end, 10.3)
     assert told.tokens == [("a", 2), ("a", 3), ("a", 4)]
     assert [end.request_id for end in told.finished] == ["a"]
@@ -54,7 +42,7 @@ def test_nothing_waits_while_somebody_reads_along() -> None:
     held.expect(request("s", is_streamed=True))
     held.pass_on(some("a", 1), 10.0)
     assert held.pass_on(some("a", 2), 10.1).tokens == [("a", 2)]
-    held.pass_on(OutputBatch(finished=[finish("s")]), 10.2)
+    held.pass_on(OutputBatch(finished=[finish_of("s")]), 10.2)
     assert not held.pass_on(some("a", 3), 10.3)
 
 
