@@ -11,7 +11,7 @@ from sglite.ipc.connection import Connection
 from sglite.ipc.frames import FrameReader
 from sglite.ipc.messages import FromEngine, Outputs, Refused, Reply
 from sglite.request import OutputBatch
-from tests.ipc.test_client import finish
+from tests.fakes import finish_of
 
 
 class Pair:
@@ -97,7 +97,7 @@ def test_a_reader_that_has_gone_is_noticed_by_the_sender(pair: Pair) -> None:
 def test_requests_are_open_until_they_end_or_are_refused(pair: Pair) -> None:
     connection = pair.connection
     assert [connection.try_open(name) for name in "abca"] == [True, True, True, False]
-    batch = OutputBatch(tokens=[("a", 1)], finished=[finish("a")])
+    batch = OutputBatch(tokens=[("a", 1)], finished=[finish_of("a")])
     connection.deliver(batch)
     connection.refuse("b", CapacityError("full", retry_after_s=2.0))
     connection.refuse(None, EngineDeadError("gone"))

@@ -5,8 +5,8 @@ import pytest
 from sglite.errors import CapacityError, EngineDeadError
 from sglite.ipc.receivers import Receivers
 from sglite.request import OutputBatch, TokenLogprobs
+from tests.fakes import finish_of
 from tests.ipc.harness import Receiver
-from tests.ipc.test_client import finish
 
 
 def make(*names: str) -> tuple[Receivers, list[list[str]], dict[str, Receiver]]:
@@ -22,7 +22,7 @@ def make(*names: str) -> tuple[Receivers, list[list[str]], dict[str, Receiver]]:
 
 def test_a_batch_for_one_is_passed_on_as_it_is() -> None:
     receivers, _, made = make("a", "b")
-    batch = OutputBatch(tokens=[("a0", 1), ("a1", 2)], finished=[finish("a0")])
+    batch = OutputBatch(tokens=[("a0", 1), ("a1", 2)], finished=[finish_of("a0")])
     receivers.deliver(batch)
     assert made["a"].batches[0] is batch and not made["b"].batches
     assert len(receivers) == 3 and "a0" not in receivers and "a1" in receivers
@@ -36,7 +36,7 @@ def test_each_gets_its_columns_with_logprobs_at_their_tokens() -> None:
             tokens=[("b0", 10), ("a0", 11), ("b1", 12)],
             logprobs={1: TokenLogprobs(11, -1.1), 2: TokenLogprobs(12, -1.2)},
             prompt_logprobs=[("b1", [TokenLogprobs(9, -0.9)])],
-            finished=[finish("b0")],
+            finished=[finish_of("b0")],
         )
     )
     (first,), (second,) = made["a"].batches, made["b"].batches
@@ -51,7 +51,7 @@ def test_each_gets_its_columns_with_logprobs_at_their_tokens() -> None:
 
 def test_outputs_of_unknown_requests_are_nobodys() -> None:
     receivers, _, made = make("a")
-    receivers.deliver(OutputBatch(tokens=[("gone", 1)], finished=[finish("gone")]))
+    receivers.deliver(OutputBatch(tokens=[("gone", 1)], finished=[finish_of("gone")]))
     receivers.deliver(OutputBatch(tokens=[("gone", 1), ("a0", 2)]))
     receivers.deliver(OutputBatch())
     receivers.refuse("gone", CapacityError("full"))
@@ -83,7 +83,7 @@ def test_a_receiver_that_fails_loses_its_requests_alone(caplog: pytest.LogCaptur
 
     made["a"].deliver = fail  # type: ignore[method-assign]
     receivers.deliver(OutputBatch(tokens=[("a0", 1), ("b0", 2)]))
-    receivers.deliver(OutputBatch(tokens=[("a0", 1), ("b0", 3)], finished=[finish("a0")]))
+    receivers.deliver(OutputBatch(tokens=[("a0", 1), ("b0", 3)], finished=[finish_of("a0")]))
     assert aborted == [["a0", "a1"]]
     ((name, error),) = made["a"].refusals
     assert name is None and isinstance(error, ValueError)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from sglite.ipc.splitting import split_outputs
 from sglite.request import OutputBatch, TokenLogprobs
-from tests.ipc.test_client import finish
+from tests.fakes import finish_of
 
 OWNERS = {"a": "one", "b": "two", "c": "one"}
 
@@ -13,7 +13,7 @@ def test_each_owner_gets_its_columns_with_logprobs_at_their_tokens() -> None:
         tokens=[("b", 10), ("a", 11), ("b", 12), ("c", 13)],
         logprobs={1: TokenLogprobs(11, -1.1), 2: TokenLogprobs(12, -1.2)},
         prompt_logprobs=[("c", [TokenLogprobs(9, -0.9)])],
-        finished=[finish("b"), finish("c")],
+        finished=[finish_of("b"), finish_of("c")],
     )
     parts = dict(split_outputs(outputs, OWNERS.__getitem__))
     first, second = parts["one"], parts["two"]
