@@ -15,17 +15,21 @@ from sglite.models.layers.embedding import VocabEmbedding, vocab_logits
 from sglite.models.layers.mlp import GatedMLP
 from sglite.models.layers.norm import RMSNorm
 from sglite.models.layers.parallel import TensorParallel
-from sglite.models.layers.rotary import CosSin, RotaryEmbedding
+from sglite.models.layers.rotary import RotaryEmbedding
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget, weight_map
 
 if TYPE_CHECKING:
     from sglite.engine.forward_batch import AttentionMetadata, ForwardBatch
+    from sglite.kernels.rotary_store import Rotation
     from sglite.kvcache.kv_pool import KVLayer, KVLayout, KVPool
 
 
 class DecoderLayer(nn.Module):
-    """One block: attention, then MLP, each on the normalised residual stream and added to it."""
+    """One block: attention, then MLP, each on the normalised residual stream and added to it.
+
+    What a block adds last is handed on, for the next norm reads the sum anyway.
+    """
 
     def __init__(
         self,
@@ -45,15 +49,22 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         hidden_TE: torch.Tensor,
-        cos_sin: CosSin,
+        delta_TE: torch.Tensor | None,
+        rotation: Rotation,
         metadata: AttentionMetadata,
         kv_layer: KVLayer,
     ) -> torch.Tensor:
-        """``[T, E] -> [T, E]``."""
-        normed_TE = self.input_norm(hidden_TE)
-        hidden_TE = hidden_TE + self.attention(normed_TE, cos_sin, metadata, kv_layer)
-        mlp_TE: torch.Tensor = self.mlp(self.mlp_norm(hidden_TE))
-        return hidden_TE + mlp_TE
+        """What the residual stream ``hidden_TE`` still lacks, ``[T, E]``; None: nothing yet.
+
+        The stream is changed in place: ``delta_TE`` is added to it, and what attention gives.
+        """
+        if delta_TE is None:
+            normed_TE = self.input_norm(hidden_TE)
+        else:
+            normed_TE = self.input_norm.after_adding(delta_TE, hidden_TE)
+        attended_TE = self.attention(normed_TE, rotation, metadata, kv_layer)
+        mlp_TE: torch.Tensor = self.mlp(self.mlp_norm.after_adding(attended_TE, hidden_TE))
+        return mlp_TE
 
 
 class Decoder(nn.Module):
@@ -115,13 +126,14 @@ class Decoder(nn.Module):
     def forward(self, batch: ForwardBatch, kv_pool: KVPool) -> torch.Tensor:
         """Hidden states ``[T, E]`` after the last norm; writes the new K and V into ``kv_pool``."""
         runs = batch.attention[0]
-        cos_sin = self.rotary(batch.positions_T, runs.seq_lens, runs.run_offsets)
+        rotation = self.rotary(batch.positions_T, runs.seq_lens, runs.run_offsets)
         hidden_TE = self.embed_tokens(batch.input_ids_T)
+        delta_TE = None
         for index, layer in enumerate(self.layers):
             metadata = batch.attention[batch.group_of_layer[index]]
-            hidden_TE = layer(hidden_TE, cos_sin, metadata, kv_pool.layer(index))
-        normed_TE: torch.Tensor = self.norm(hidden_TE)
-        return normed_TE
+            delta_TE = layer(hidden_TE, delta_TE, rotation, metadata, kv_pool.layer(index))
+        assert delta_TE is not None, "a model has layers"
+        return self.norm.after_adding(delta_TE, hidden_TE)
 
     @torch.inference_mode()
     def compute_logits(self, hidden_RE: torch.Tensor) -> torch.Tensor:

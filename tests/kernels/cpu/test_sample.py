@@ -11,7 +11,7 @@ import torch
 
 from sglite.kernels.cpu import instruction_sets
 from sglite.request import SamplingParams
-from sglite.sampling.noise import exponential_noise, row_keys
+from sglite.kernels.draw.noise import exponential_noise, row_keys
 from tests.kernels.cpu.kernels import NUM_THREADS, extension
 from tests.sampling.setups import exact_distribution, p_value, row_setup, sampler_with
 

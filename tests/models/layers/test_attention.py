@@ -22,8 +22,8 @@ def test_partial_sums_of_the_ranks_add_up(architecture, size):
         sequences = PagedSequences(decoder, page_size=2, num_pages=8)
         batch = sequences.make_batch({0: [0] * 5, 1: [0] * 2})
         metadata = batch.attention[0]
-        cos_sin = decoder.rotary(batch.positions_T, metadata.seq_lens, metadata.run_offsets)
+        rotation = decoder.rotary(batch.positions_T, metadata.seq_lens, metadata.run_offsets)
         kv_layer = sequences.pool.layer(0)
-        outputs.append(decoder.layers[0].attention(hidden, cos_sin, metadata, kv_layer))
+        outputs.append(decoder.layers[0].attention(hidden, rotation, metadata, kv_layer))
 
     torch.testing.assert_close(sum(outputs[1:]), outputs[0], atol=1e-5, rtol=1e-4)

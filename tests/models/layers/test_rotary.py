@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from sglite.kernels.rotary_store import Rotation
+from sglite.kernels.rotary_store.reference import rotate
 from sglite.models.hf_config import HFConfig
 from sglite.models.layers.rotary import (
     INITIAL_TABLE_ROWS,
     RotaryEmbedding,
     dynamic_frequencies,
     inverse_frequencies,
-    rotate,
 )
 from sglite.models.rope_config import rope_from_hf
 
@@ -76,6 +77,11 @@ def our_embedding(
     return RotaryEmbedding(our_spec(parameters), head_dim=head_dim, dtype=dtype, device="cpu")
 
 
+def angles(rotation: Rotation) -> torch.Tensor:
+    """Cosines and sines ``[T, 1, D]`` of a batch's tokens."""
+    return rotation.cos_sin_PD[rotation.rows_T][:, None]
+
+
 @pytest.mark.parametrize("head_dim", [64, 128])
 @pytest.mark.parametrize("parameters", STATIC.values(), ids=STATIC)
 def test_frequencies_and_attention_factor_are_those_of_transformers(parameters, head_dim):
@@ -93,9 +99,9 @@ def test_frequencies_and_attention_factor_are_those_of_transformers(parameters, 
 def test_cos_and_sin_are_those_of_transformers(parameters, dtype):
     positions = torch.tensor([0, 1, 5, 77, 2 * INITIAL_TABLE_ROWS])
     cos, sin = their_embedding(parameters, 64)(torch.zeros(1, dtype=dtype), positions[None])
-    ours = our_embedding(parameters, 64, dtype)(positions, [2 * INITIAL_TABLE_ROWS + 1], [0, 5])
+    rotation = our_embedding(parameters, 64, dtype)(positions, [2 * INITIAL_TABLE_ROWS + 1], [0, 5])
 
-    for actual, expected in zip(ours, (cos, sin), strict=True):
+    for actual, expected in zip(angles(rotation).chunk(2, dim=-1), (cos, sin), strict=True):
         assert actual.dtype == dtype
         torch.testing.assert_close(actual[:, 0], expected[0, :, :32], atol=1e-3, rtol=1e-5)
 
@@ -103,12 +109,12 @@ def test_cos_and_sin_are_those_of_transformers(parameters, dtype):
 def test_the_table_grows_and_keeps_its_rows():
     embedding = our_embedding({"rope_type": "default"}, 64)
     positions = torch.arange(10)
-    before = embedding(positions, [10], [0, 10])
+    before = angles(embedding(positions, [10], [0, 10]))
     embedding(torch.tensor([5 * INITIAL_TABLE_ROWS]), [5 * INITIAL_TABLE_ROWS + 1], [0, 1])
 
-    after = embedding(positions, [10], [0, 10])
+    after = angles(embedding(positions, [10], [0, 10]))
 
-    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize("seq_len", [1, MAX_POSITIONS, MAX_POSITIONS + 1, 1000])
@@ -123,14 +129,14 @@ def test_dynamic_frequencies_are_those_of_transformers_at_that_length(seq_len):
 def test_dynamic_angles_follow_the_length_of_each_run():
     embedding = our_embedding(DYNAMIC, 64)
     positions = torch.tensor([0, 1, 2, 199, 0, 1])
-    together = embedding(positions, [3, 200, 300], [0, 3, 4, 6])
+    together = angles(embedding(positions, [3, 200, 300], [0, 3, 4, 6]))
 
     for begin, end, length in ((0, 3, 3), (3, 4, 200), (4, 6, 300)):
-        alone = embedding(positions[begin:end], [length], [0, end - begin])
-        assert torch.equal(together.cos_T1D[begin:end], alone.cos_T1D)
-    short = embedding(torch.tensor([1]), [MAX_POSITIONS], [0, 1])
-    assert torch.equal(together.cos_T1D[1], short.cos_T1D[0])
-    assert not torch.equal(together.cos_T1D[5], short.cos_T1D[0])
+        alone = angles(embedding(positions[begin:end], [length], [0, end - begin]))
+        assert torch.equal(together[begin:end], alone)
+    short = angles(embedding(torch.tensor([1]), [MAX_POSITIONS], [0, 1]))
+    assert torch.equal(together[1], short[0])
+    assert not torch.equal(together[5], short[0])
 
 
 def test_rotation_is_that_of_transformers():
@@ -140,7 +146,7 @@ def test_rotation_is_that_of_transformers():
     positions = torch.arange(6)
     cos, sin = their_embedding({"rope_type": "default"}, 64)(q, positions[None])
     expected_q, expected_k = apply_rotary_pos_emb(q, k, cos[0], sin[0])
-    cos_sin = our_embedding({"rope_type": "default"}, 64)(positions, [6], [0, 6])
+    turned_by = angles(our_embedding({"rope_type": "default"}, 64)(positions, [6], [0, 6]))
 
-    torch.testing.assert_close(rotate(q, cos_sin), expected_q)
-    torch.testing.assert_close(rotate(k, cos_sin), expected_k)
+    torch.testing.assert_close(rotate(q, turned_by), expected_q)
+    torch.testing.assert_close(rotate(k, turned_by), expected_k)

@@ -7,7 +7,7 @@
 //     less than top_p of all (the token that crosses top_p stays), and if its weight is at least
 //     min_p of the largest; the first of the ranking is always kept;
 //   of the kept ones the largest weight(i) / noise(i) is the next token, noise(i) the exponential
-//     number of (seed, position, i) in sampling/noise.py: a race that i wins with its probability.
+//     number of (seed, position, i) in kernels/draw/noise.py: a race that i wins with its probability.
 // Weights under e^-87 are 0; the race cannot be won from 1e-11 down, because noise lies between
 // 2^-32 and 17.
 //

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from sglite.attention import attention
+from sglite.kernels.rotary_store import HeadNorms, rotary_store
 from sglite.models.layers.linear import Linear, RowParallelLinear
 from sglite.models.layers.norm import RMSNorm
 from sglite.models.layers.parallel import TensorParallel
-from sglite.models.layers.rotary import CosSin, rotate
 from sglite.models.spec import DecoderSpec
 
 if TYPE_CHECKING:
     from sglite.engine.forward_batch import AttentionMetadata
+    from sglite.kernels.rotary_store import Rotation
     from sglite.kvcache.kv_pool import KVLayer
 
 
@@ -51,19 +52,19 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         hidden_TE: torch.Tensor,
-        cos_sin: CosSin,
+        rotation: Rotation,
         metadata: AttentionMetadata,
         kv_layer: KVLayer,
     ) -> torch.Tensor:
         """``[T, E] -> [T, E]``; writes the new tokens' K and V into ``kv_layer``."""
-        heads = (self.num_heads, self.num_kv_heads, self.num_kv_heads)
-        qkv_THD = self.qkv(hidden_TE).view(hidden_TE.shape[0], sum(heads), self.head_dim)
-        q_TND, k_TKD, v_TKD = qkv_THD.split(heads, dim=1)
+        all_heads = self.num_heads + 2 * self.num_kv_heads
+        qkv_THD = self.qkv(hidden_TE).view(hidden_TE.shape[0], all_heads, self.head_dim)
+        norms = None
         if self.q_norm is not None and self.k_norm is not None:
-            q_TND, k_TKD = self.q_norm(q_TND), self.k_norm(k_TKD)
-        q_TND, k_TKD = rotate(q_TND, cos_sin), rotate(k_TKD, cos_sin)
-        out_TND = attention(
-            q_TND, k_TKD, v_TKD, metadata, kv_layer, scale=self.scale, softcap=self.softcap
+            norms = HeadNorms(self.q_norm.weight, self.k_norm.weight, self.q_norm.eps)
+        q_TND = rotary_store(
+            qkv_THD, self.num_heads, rotation, kv_layer, metadata.out_slots_T, norms=norms
         )
+        out_TND = attention(q_TND, metadata, kv_layer, scale=self.scale, softcap=self.softcap)
         result: torch.Tensor = self.output(out_TND.flatten(1))
         return result

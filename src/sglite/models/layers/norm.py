@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from sglite.kernels.rms_norm import add_rms_norm, rms_norm
 from sglite.models.layers.linear import empty_parameter
 
 
@@ -16,11 +17,12 @@ class RMSNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.eps = eps
-        self.shape = (size,)
         self.weight = empty_parameter(size, dtype=dtype, device=device)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape and dtype; rounded to the dtype before the weight, as transformers does."""
-        if x.dtype == torch.float32:
-            return torch.rms_norm(x, self.shape, self.weight, self.eps)
-        return torch.rms_norm(x.float(), self.shape, None, self.eps).to(x.dtype) * self.weight
+        return rms_norm(x, self.weight, self.eps)
+
+    def after_adding(self, delta_TE: torch.Tensor, hidden_TE: torch.Tensor) -> torch.Tensor:
+        """Add ``delta_TE`` to the residual stream ``hidden_TE``, in place; the norm of that."""
+        return add_rms_norm(hidden_TE, delta_TE, self.weight, self.eps)

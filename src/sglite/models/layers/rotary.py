@@ -18,33 +18,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
+from sglite.kernels.rotary_store import Rotation
 from sglite.models.spec import RopeSpec
 
 INITIAL_TABLE_ROWS = 1024
 
 
-class CosSin(NamedTuple):
-    """Angles of a batch's tokens, in the activations' dtype, each ``[T, 1, D/2]``."""
-
-    cos_T1D: torch.Tensor
-    sin_T1D: torch.Tensor
-
-
-def rotate(x_THD: torch.Tensor, cos_sin: CosSin) -> torch.Tensor:
-    """Rotate each pair (d, d + D/2) of every head by the token's angles: ``[T, H, D]``, new."""
-    cos_T1D, sin_T1D = cos_sin
-    first, second = x_THD.chunk(2, dim=-1)
-    return torch.cat(
-        (first * cos_T1D - second * sin_T1D, second * cos_T1D + first * sin_T1D), dim=-1
-    )
-
-
 class RotaryEmbedding:
-    """Computes :class:`CosSin` for the positions of a batch, once per step for all layers."""
+    """Computes the :class:`Rotation` of a batch's positions, once per step for all layers."""
 
     def __init__(
         self,
@@ -62,11 +46,9 @@ class RotaryEmbedding:
 
     def __call__(
         self, positions_T: torch.Tensor, seq_lens: Sequence[int], run_offsets: Sequence[int]
-    ) -> CosSin:
+    ) -> Rotation:
         """Angles at ``positions_T``; run i of ``run_offsets`` belongs to length ``seq_lens[i]``."""
-        table, rows_T = self.table_and_rows(positions_T, seq_lens, run_offsets)
-        cos_T1D, sin_T1D = table.index_select(0, rows_T).unsqueeze(1).chunk(2, dim=-1)
-        return CosSin(cos_T1D, sin_T1D)
+        return Rotation(*self.table_and_rows(positions_T, seq_lens, run_offsets))
 
     def table_and_rows(
         self, positions_T: torch.Tensor, seq_lens: Sequence[int], run_offsets: Sequence[int]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sglite.sampling.noise import exponential_noise, hash_tokens, row_keys
+from sglite.kernels.draw.noise import exponential_noise, hash_tokens, row_keys
 
 TOKENS = torch.arange(4096, dtype=torch.int32)
 
