@@ -117,6 +117,8 @@ def test_kernels_alone_know_their_compilers(path):
 
 @pytest.mark.parametrize("path", files("**/*.py"), ids=relative)
 def test_slow_libraries_are_imported_where_they_are_used(path):
+    if path.name.startswith("triton_"):  # a kernel's own module, which its package imports late
+        return
     assert not LAZY_LIBRARIES & set(imports_at_load(ast.parse(path.read_text())))
 
 

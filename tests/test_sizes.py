@@ -34,6 +34,7 @@ def test_file_over_its_cap_is_noticed(measured):
 def test_function_over_its_cap_is_noticed(measured):
     assert measured("def f():\n" + body(49)) == []
     assert measured("def f():\n" + body(50)) == ["51 lines, cap 50"]
+    assert measured("def f():\n" + body(50), "kernels/a.py") == []
 
 
 def test_docstring_does_not_make_a_function_long(measured):

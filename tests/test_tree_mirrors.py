@@ -36,6 +36,7 @@ WITHOUT_A_PACKAGE = {"e2e", "docs"}
 # Modules with logic that have no test file of their own, and what tests them instead.
 TESTED_ELSEWHERE = {
     "__init__.py": "tests/test_import_contract.py",
+    "kernels/rotary_store/reference.py": "tests/kernels/rotary_store/test_rotary_store.py",
     "server/api_worker.py": "tests/server/test_api_workers.py",
     "server/front_factory.py": "tests/server/test_launch.py",
     "server/http/routes.py": "tests/server/test_app.py",

@@ -27,6 +27,7 @@ MAX_CORE_LINES = 4_200  # docs/adr/0013-the-core-counts-its-executors.md
 MAX_FILE_LINES = 400
 MAX_KERNEL_FILE_LINES = 500
 MAX_FUNCTION_LINES = 50
+MAX_KERNEL_LINES = 80  # a parameter takes a line, and a GPU kernel cannot hand on its registers
 MAX_POSITIONAL = 5
 MAX_NESTING = 3
 MAX_PUBLIC_METHODS = 12
@@ -133,8 +134,9 @@ def broken_caps(file: SourceFile) -> Iterator[tuple[str, str]]:
         yield file.path, f"{file.lines} lines, cap {cap}"
     for function in file.functions:
         name = f"{file.path}::{function.name}"
-        if function.lines > MAX_FUNCTION_LINES:
-            yield name, f"{function.lines} lines, cap {MAX_FUNCTION_LINES}"
+        longest = MAX_KERNEL_LINES if file.package == "kernels" else MAX_FUNCTION_LINES
+        if function.lines > longest:
+            yield name, f"{function.lines} lines, cap {longest}"
         # Kernels take what the hardware needs; their callers have a signature of their own.
         if function.positional > MAX_POSITIONAL and file.package != "kernels":
             yield name, f"{function.positional} positional parameters, cap {MAX_POSITIONAL}"

@@ -6,9 +6,7 @@ import torch
 from sglite.kernels.triton_support import next_power_of_2, runs_on
 
 
-@pytest.mark.parametrize(
-    ("number", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (64, 64), (65, 128)]
-)
+@pytest.mark.parametrize(("number", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (64, 64), (65, 128)])
 def test_the_next_power_is_not_below_the_number(number, power):
     assert next_power_of_2(number) == power
 

@@ -37,7 +37,11 @@ def make_exact() -> None:
         if source.dtype.scalar == tl.bfloat16:
             if target == tl.bfloat16:
                 return TensorHandle(source.data, target)
-            return exact_cast(self, wide(source), target_type) if target != tl.float32 else wide(source)
+            return (
+                exact_cast(self, wide(source), target_type)
+                if target != tl.float32
+                else wide(source)
+            )
         if target == tl.bfloat16:
             return TensorHandle(_narrow(source.data.astype(np.float32)), target)
         return cast(self, source, target_type)
@@ -45,7 +49,9 @@ def make_exact() -> None:
     InterpreterBuilder.cast_impl = exact_cast
     for name in ("create_si_to_fp", "create_ui_to_fp", "create_fp_to_si", "create_fp_to_ui",
                  "create_fp_ext", "create_fp_trunc"):  # fmt: skip
-        setattr(InterpreterBuilder, name, lambda self, source, target: self.cast_impl(source, target))
+        setattr(
+            InterpreterBuilder, name, lambda self, source, target: self.cast_impl(source, target)
+        )
 
     binary, unary = InterpreterBuilder.binary_op, InterpreterBuilder.unary_op
     product = InterpreterBuilder.create_dot

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sglite.kernels.draw.noise import exponential_noise, row_keys
 from sglite.request import TokenLogprobs
 from sglite.sampling.adjust import adjust_logits
 from sglite.sampling.batch import RowSelection, SamplingBatch
 from sglite.sampling.logprobs import LogprobTensors, score_positions
-from sglite.kernels.draw.noise import exponential_noise, row_keys
 from sglite.sampling.ranking import rows_per_chunk, surviving_tokens
 from sglite.sampling.state import SamplingState
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sglite.kernels.cpu import instruction_sets
-from sglite.request import SamplingParams
 from sglite.kernels.draw.noise import exponential_noise, row_keys
+from sglite.request import SamplingParams
 from tests.kernels.cpu.kernels import NUM_THREADS, extension
 from tests.sampling.setups import exact_distribution, p_value, row_setup, sampler_with
 

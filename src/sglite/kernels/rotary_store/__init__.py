@@ -61,6 +61,4 @@ def rotary_store(
         return triton_rotary_store.rotary_store(
             qkv_THD, num_heads, rotation, kv_layer, out_slots_T, norms=norms
         )
-    return reference.rotary_store(
-        qkv_THD, num_heads, rotation, kv_layer, out_slots_T, norms=norms
-    )
+    return reference.rotary_store(qkv_THD, num_heads, rotation, kv_layer, out_slots_T, norms=norms)
