@@ -1,0 +1,56 @@
+"""The contract between an executor and the accelerator that it feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+
+class Event(Protocol):
+    """A point in the order of a device's work."""
+
+    def wait(self) -> None:
+        """Block the host until everything before this point is done. Raises what it raised."""
+
+
+class Graph(Protocol):
+    """Work that was recorded once and is enqueued by one call."""
+
+    def replay(self) -> None:
+        """Enqueue it, on the same tensors as when it was captured."""
+
+
+class Device(Protocol):
+    """One stream of work. Nothing here waits for it but what says so.
+
+    Work is a function of torch calls on tensors of the device. It may run when it is handed over
+    or any time later, so it must not read what the host changes meanwhile: numbers of the host
+    come through a buffer of :meth:`host_words`, which stays as it is until an event after its copy
+    has been waited for.
+    """
+
+    torch_device: torch.device
+
+    def host_words(self, count: int) -> torch.Tensor:
+        """Int32 ``[count]`` on the host, zero, pinned: copies from and to it need not wait."""
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Enqueue ``work`` behind all that was enqueued before."""
+
+    def capture(self, work: Callable[[], None]) -> Graph:
+        """Record ``work`` without doing it; what it allocates is shared with other graphs.
+
+        Graphs that share memory must not be replayed at once, and what one leaves in its own
+        temporaries is gone with the next replay. Capture the largest first.
+        """
+
+    def record(self) -> Event:
+        """An event behind all that was enqueued so far."""
+
+    def synchronize(self) -> None:
+        """Block the host until the device has nothing to do."""
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that are free on the device, and all that it has."""
