@@ -27,6 +27,14 @@ def test_every_layer_has_slots_for_its_groups_pages(pool):
     assert all(tensor.dtype == torch.bfloat16 for tensor in pool.layer(1)[:2])
 
 
+def test_a_spare_page_lies_behind_those_of_the_allocators(pool):
+    spacious = KVPool([FULL, WINDOW], [5, 3], dtype=torch.bfloat16, has_spare_page=True, **SHAPE)
+    assert [spacious.spare_page(group) for group in range(2)] == [5, 3]
+    assert [spacious.layer(layer).k_SKD.shape[0] for layer in range(3)] == [24, 16, 24]
+    with pytest.raises(AssertionError, match="without a spare page"):
+        pool.spare_page(0)
+
+
 def test_it_starts_at_zero(pool):
     assert not any(storage.any() for storage in pool.storage)
 

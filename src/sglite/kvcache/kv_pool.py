@@ -93,6 +93,9 @@ class KVPool:
     ``num_kv_heads`` counts the heads of this rank. A row is D numbers; of int8, and behind them the
     bytes of their scale (of all 16 in a block). Whatever layout and type, a page is one contiguous
     piece per layer, so pages are copied without knowing them.
+
+    With ``has_spare_page`` there is one page more in every group, behind those that the allocators
+    know: tokens that pad a batch are written there (:meth:`spare_page`).
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class KVPool:
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
         layout: KVLayout = "token",
+        has_spare_page: bool = False,
     ) -> None:
         assert len(groups) == len(num_pages), f"{len(num_pages)} sizes for {len(groups)} groups"
         self.groups = tuple(groups)
@@ -120,7 +124,9 @@ class KVPool:
             assert page_size % BLOCK_TOKENS == 0, f"pages of {page_size} are not whole blocks"
             tail = (page_size // BLOCK_TOKENS, num_kv_heads, BLOCK_TOKENS * row)
         self.storage = [
-            _zeros((len(group.layers), 2, pages, *tail), dtype, torch.device(device))
+            _zeros(
+                (len(group.layers), 2, pages + has_spare_page, *tail), dtype, torch.device(device)
+            )
             for group, pages in zip(self.groups, self.num_pages, strict=True)
         ]
         self._layers = self._make_layers()
@@ -153,6 +159,11 @@ class KVPool:
         if self.dtype == torch.float8_e4m3fn:
             return KVBlocks(k_BKX.view(torch.uint8), v_BKX.view(torch.uint8))
         return KVBlocks(k_BKX, v_BKX)
+
+    def spare_page(self, group: int) -> int:
+        """The page of ``group`` that belongs to nobody."""
+        assert self.storage[group].shape[2] > self.num_pages[group], "made without a spare page"
+        return self.num_pages[group]
 
     @property
     def num_bytes(self) -> int:
