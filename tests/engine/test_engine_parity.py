@@ -120,7 +120,7 @@ def test_a_wrong_page_is_caught(checkpoint: tuple[Decoder, Reference]) -> None:
     driver = Driver.make(decoder, page_size=2, num_pages=512, chunked_prefill_size=7)
     prompt, expected = cases(reference, 64)[-1]
     driver.add("r", prompt, max_new_tokens=NUM_TOKENS)
-    table = driver.engine.executor._rows.page_tables[0]  # type: ignore[attr-defined]
+    table = driver.engine.executor._rows.pages.tables[0]  # type: ignore[attr-defined]
     while driver.engine.has_work:
         outputs = driver.engine.step()
         driver.outputs["r"] += [token for _, token in outputs.tokens]

@@ -26,17 +26,17 @@ def setup(row: int, *page_ids: list[int]) -> RowSetup:
 def test_setups_and_updates_fill_the_page_tables(rows: RowState) -> None:
     updates = [PageUpdates([2], [2], [9]), PageUpdates([2, 2], [1, 2], [6, 7])]
     rows.apply(StepPlan(1, 2, added_rows=[setup(2, [5, 6], [0, 3])], page_updates=updates))
-    assert rows.page_tables[0][2].tolist() == [5, 6, 9, 0, 0, 0, 0, 0]
-    assert rows.page_tables[1][2].tolist() == [0, 6, 7, 0, 0, 0, 0, 0]
-    assert not rows.page_tables[0][[0, 1, 3]].any()
+    assert rows.pages.tables[0][2].tolist() == [5, 6, 9, 0, 0, 0, 0, 0]
+    assert rows.pages.tables[1][2].tolist() == [0, 6, 7, 0, 0, 0, 0, 0]
+    assert not rows.pages.tables[0][[0, 1, 3]].any()
 
 
 def test_a_cleared_row_keeps_nothing_of_its_request(rows: RowState) -> None:
     rows.apply(StepPlan(1, 2, added_rows=[setup(1, [5, 6, 7], [5, 6, 7])]))
     rows.last_token_W[1] = 42
     rows.apply(StepPlan(2, 2, cleared_rows=[1], added_rows=[setup(1, [2], [3])]))
-    assert rows.page_tables[0][1].tolist() == [2, 0, 0, 0, 0, 0, 0, 0]
-    assert rows.page_tables[1][1].tolist() == [3, 0, 0, 0, 0, 0, 0, 0]
+    assert rows.pages.tables[0][1].tolist() == [2, 0, 0, 0, 0, 0, 0, 0]
+    assert rows.pages.tables[1][1].tolist() == [3, 0, 0, 0, 0, 0, 0, 0]
     assert rows.last_token_W[1] == 0
 
 
@@ -80,7 +80,7 @@ def test_dtypes_are_those_of_the_contract(rows: RowState) -> None:
     assert batch.attention[0].page_table_RP.dtype == torch.int32
     assert batch.attention[0].seq_lens_R.dtype == torch.int32
     assert batch.attention[0].out_slots_T.dtype == torch.int64
-    assert rows.page_tables[0].dtype == np.int32
+    assert rows.pages.tables[0].dtype == np.int32
 
 
 def test_decodes_alone_take_their_tokens_from_the_device(rows: RowState) -> None:

@@ -100,7 +100,7 @@ def test_prompt_is_scored_by_the_raw_logits_whatever_the_chunk(chunk_rows):
         sizes.append(hidden_TE.shape[0])
         return hidden_TE @ head
 
-    scored = prompt_logprobs(hidden, compute_logits, targets, params, chunk_rows=chunk_rows)
+    scored = prompt_logprobs(hidden, compute_logits, targets, params, chunk_rows=chunk_rows).read()
     assert max(sizes) <= chunk_rows and sum(sizes) == 9
     assert [position.token_id for position in scored] == targets
     for position, expected_V in zip(scored, exact(hidden @ head), strict=True):
@@ -109,7 +109,7 @@ def test_prompt_is_scored_by_the_raw_logits_whatever_the_chunk(chunk_rows):
 
 def test_prompt_logits_of_a_half_precision_model_are_scored_in_fp32():
     logits = torch.randn(3, VOCAB).bfloat16()
-    scored = prompt_logprobs(logits, lambda x: x, [1, 2, 3], LogprobParams(), chunk_rows=2)
+    scored = prompt_logprobs(logits, lambda x: x, [1, 2, 3], LogprobParams(), chunk_rows=2).read()
     expected = exact(logits.float())
     for i, position in enumerate(scored):
         assert position.logprob == pytest.approx(float(expected[i, i + 1]), abs=1e-4)
@@ -117,7 +117,7 @@ def test_prompt_logits_of_a_half_precision_model_are_scored_in_fp32():
 
 def test_nothing_to_score_is_nothing():
     hidden = torch.zeros(0, 8)
-    assert prompt_logprobs(hidden, lambda x: x, [], LogprobParams(), chunk_rows=4) == []
+    assert prompt_logprobs(hidden, lambda x: x, [], LogprobParams(), chunk_rows=4).read() == []
 
 
 def test_chunks_of_prompt_logits_take_about_64_mb():

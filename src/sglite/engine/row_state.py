@@ -20,6 +20,7 @@ from sglite.engine.forward_batch import (
     Int32Array,
     IntArray,
 )
+from sglite.engine.page_tables import PageTables
 from sglite.kvcache.groups import KVGroup
 from sglite.scheduler.plan import StepPlan
 
@@ -39,7 +40,7 @@ class RowState:
 
     | field | shape | dtype | meaning |
     |---|---|---|---|
-    | page_tables[group] | [max_rows, max_pages] | int32 | 0 where nothing is read |
+    | pages.tables[group] | [max_rows, max_pages] | int32 | 0 where nothing is read |
     | last_token_W | [max_rows] | int64, on the device | what was sampled last for the row |
     """
 
@@ -57,23 +58,16 @@ class RowState:
         self._group_of_layer = group_of_layer
         self._page_size = page_size
         self._device = device
-        self.page_tables: list[Int32Array] = [
-            np.zeros((max_rows, max_pages), dtype=np.int32) for _ in groups
-        ]
+        self.pages = PageTables(len(groups), max_rows, max_pages)
         self.last_token_W = torch.zeros(max_rows, dtype=torch.int64, device=device)
         self._counting = np.arange(max_rows + 1, dtype=np.int32)
         self._counting.flags.writeable = False
 
     def apply(self, plan: StepPlan) -> None:
         """Clear and fill rows and page table entries as ``plan`` says."""
+        self.pages.apply(plan)
         for row in plan.cleared_rows:
-            self._clear(row)
-        for setup in plan.added_rows:
-            for table, page_ids in zip(self.page_tables, setup.page_ids, strict=True):
-                table[setup.row, : len(page_ids)] = page_ids
-        for table, updates in zip(self.page_tables, plan.page_updates, strict=True):
-            if updates.rows:
-                table[updates.rows, updates.indices] = updates.page_ids
+            self.last_token_W[row] = 0
 
     @cached_property
     def last_tokens(self) -> IntArray:
@@ -138,7 +132,7 @@ class RowState:
         num_pages = -(-max(map(operator.add, plan.run_starts, plan.run_lengths)) // self._page_size)
         page_indices, places = np.divmod(positions, self._page_size)
         groups = []
-        for table in self.page_tables:
+        for table in self.pages.tables:
             pages = table[token_rows, page_indices]
             out_slots = np.multiply(pages, self._page_size, dtype=np.int64)
             out_slots += places
@@ -155,9 +149,3 @@ class RowState:
         assert int(offsets[num_continued]) == num_continued, "continued runs come first, of one"
         known = torch.tensor(plan.token_ids, dtype=torch.int64, device=self._device)
         return torch.cat([continued, known])
-
-    def _clear(self, row: int) -> None:
-        """Nothing of a row's request stays in any array."""
-        for table in self.page_tables:
-            table[row] = 0
-        self.last_token_W[row] = 0

@@ -14,8 +14,8 @@ import torch
 from sglite.engine.row_state import RowState
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.language_model import LanguageModel
-from sglite.request import TokenLogprobs
 from sglite.sampling import (
+    PromptScores,
     SampleOutput,
     Sampler,
     SampleResult,
@@ -35,7 +35,7 @@ class StepHandle:
     offsets: list[int]
     started_s: float
     output: SampleOutput | SampleResult | None = None
-    prompt_logprobs: list[list[TokenLogprobs]] = field(default_factory=list)
+    prompt_logprobs: list[PromptScores] = field(default_factory=list)
     invalid_runs: frozenset[int] = frozenset()
     elapsed_s: float = 0.0
 
@@ -131,13 +131,13 @@ class TorchExecutor:
             result.token_ids = sampled.token_ids
             result.invalid = sampled.invalid
             result.logprobs = sampled.logprobs
-        result.prompt_logprobs = handle.prompt_logprobs
+        result.prompt_logprobs = [scores.read() for scores in handle.prompt_logprobs]
         return result
 
     def close(self) -> None:
         """Nothing to stop; memory goes with the object."""
 
-    def _score_prompt(self, handle: StepHandle, span: PromptLogprobSpan) -> list[TokenLogprobs]:
+    def _score_prompt(self, handle: StepHandle, span: PromptLogprobSpan) -> PromptScores:
         plan = handle.plan
         setup = self._sampling.setups[plan.run_rows[span.run]]
         assert setup is not None and setup.logprobs is not None

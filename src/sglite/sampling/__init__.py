@@ -6,11 +6,12 @@ Hands on: token ids, a flag for rows that cannot go on, log-probabilities where 
 Does not know about: text, pages, the scheduler's queues; a row is a number to it.
 """
 
-from sglite.sampling.logprobs import logits_chunk_rows, prompt_logprobs
+from sglite.sampling.logprobs import PromptScores, logits_chunk_rows, prompt_logprobs
 from sglite.sampling.sampler import SampleOutput, Sampler, SampleResult
 from sglite.sampling.state import SamplingState
 
 __all__ = [
+    "PromptScores",
     "SampleOutput",
     "SampleResult",
     "Sampler",

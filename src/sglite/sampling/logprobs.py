@@ -10,7 +10,7 @@ Shape legend: L positions scored, V vocab, K top tokens, C chosen ids of all pos
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -97,6 +97,21 @@ def logits_chunk_rows(vocab_size: int) -> int:
     return max(1, _PROMPT_LOGITS_BYTES // (4 * vocab_size))
 
 
+@dataclass(slots=True)
+class PromptScores:
+    """Scores of prompt positions, on their way to the host: (targets, scores, packed) by piece."""
+
+    pieces: list[tuple[list[int], LogprobTensors, torch.Tensor]] = field(default_factory=list)
+
+    def read(self) -> list[TokenLogprobs]:
+        """As host lists; what computes them must have ended."""
+        return [
+            scored
+            for target_ids, tensors, packed in self.pieces
+            for scored in tensors.unpack(target_ids, packed)
+        ]
+
+
 @torch.inference_mode()
 def prompt_logprobs(
     hidden_TE: torch.Tensor,
@@ -105,19 +120,20 @@ def prompt_logprobs(
     params: LogprobParams,
     *,
     chunk_rows: int,
-) -> list[TokenLogprobs]:
+) -> PromptScores:
     """Score ``targets[i]`` by the logits of ``hidden_TE[i]``, the hidden state one position before.
 
     The head runs over ``chunk_rows`` positions at a time (:func:`logits_chunk_rows`): the logits
     of 2,048 positions of a 151,936-token vocabulary would take 1.2 GB at once.
     """
     assert hidden_TE.shape[0] == len(targets), f"{hidden_TE.shape[0]} states, {len(targets)} tokens"
-    scored: list[TokenLogprobs] = []
+    scores = PromptScores()
     for begin in range(0, len(targets), chunk_rows):
         target_ids = list(targets[begin : begin + chunk_rows])
         logits_LV = compute_logits(hidden_TE[begin : begin + chunk_rows]).float()
         selection = LogprobSelection([params] * len(target_ids), logits_LV.device)
         target_ids_L = torch.tensor(target_ids, dtype=torch.int64, device=logits_LV.device)
         tensors = score_positions(logits_LV, target_ids_L, selection)
-        scored += tensors.unpack(target_ids, torch.cat(tensors.pack()).cpu())
-    return scored
+        packed = torch.cat(tensors.pack()).to("cpu", non_blocking=True)
+        scores.pieces.append((target_ids, tensors, packed))
+    return scores

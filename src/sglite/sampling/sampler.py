@@ -82,7 +82,6 @@ class Sampler:
     def __init__(self, state: SamplingState) -> None:
         self.state = state
 
-    @torch.inference_mode()
     def sample(
         self,
         logits_RV: torch.Tensor,
@@ -92,17 +91,30 @@ class Sampler:
     ) -> SampleOutput:
         """Sample one token per row.
 
-        ``logits_RV`` is scratch: fp32 logits are overwritten. ``rows`` are engine rows, best as
-        a list (a tensor on a device has to be read), no row twice where it has penalties.
-        ``positions_R`` (int64) counts the tokens before the new one. ``masks_RV`` (bool) is True
-        for legal tokens. The output tokens of rows with penalties are counted here, so a step is
-        sampled once.
+        ``rows`` are engine rows, best as a list (a tensor on a device has to be read). The rest is
+        as in :meth:`sample_batch`.
+        """
+        rows = rows if isinstance(rows, list) else rows.tolist()
+        return self.sample_batch(logits_RV, self.state.batch(rows), positions_R, masks_RV)
+
+    @torch.inference_mode()
+    def sample_batch(
+        self,
+        logits_RV: torch.Tensor,
+        batch: SamplingBatch,
+        positions_R: torch.Tensor,
+        masks_RV: torch.Tensor | None = None,
+    ) -> SampleOutput:
+        """Sample one token for each row of ``batch``; nothing of the host's state is read.
+
+        ``logits_RV`` is scratch: fp32 logits are overwritten. No row stands in it twice where it
+        has penalties. ``positions_R`` (int64) counts the tokens before the new one. ``masks_RV``
+        (bool) is True for legal tokens. The output tokens of rows with penalties are counted here,
+        so a step is sampled once.
         """
         state = self.state
-        rows = rows if isinstance(rows, list) else rows.tolist()
-        assert logits_RV.shape == (len(rows), state.vocab_size), (logits_RV.shape, len(rows))
+        assert logits_RV.shape == (len(batch.rows), state.vocab_size), logits_RV.shape
         logits_RV = logits_RV.float()
-        batch = state.batch(rows)
         if batch.greedy.is_all and masks_RV is None and not batch.adjusts_logits:
             token_ids_R, invalid_R = _most_likely(logits_RV)
         else:

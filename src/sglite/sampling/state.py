@@ -5,10 +5,12 @@ Shape legend: R rows of a step, V vocab.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from sglite.sampling.batch import SamplingBatch
-from sglite.sampling.counts import OutputCounts
+from sglite.sampling.counts import OutputCounts, run_now
 from sglite.scheduler.plan import RowSetup
 
 # Rows of ``SamplingState.floats`` and ``.integers``, in order.
@@ -51,14 +53,20 @@ class SamplingState:
     rows or their parameters changed, with one copy.
     """
 
-    def __init__(self, max_rows: int, vocab_size: int, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        max_rows: int,
+        vocab_size: int,
+        device: torch.device | str,
+        run: Callable[[Callable[[], None]], None] = run_now,
+    ) -> None:
         self.vocab_size = vocab_size
         self.device = torch.device(device)
         self.floats = torch.zeros((len(FLOAT_FIELDS), max_rows), dtype=torch.float32)
         self.integers = torch.zeros((len(INTEGER_FIELDS), max_rows), dtype=torch.int64)
         self.setups: list[RowSetup | None] = [None] * max_rows
         self.count_slots: list[int | None] = [None] * max_rows
-        self.counts = OutputCounts(vocab_size, self.device)
+        self.counts = OutputCounts(vocab_size, self.device, run)
         self.token_ids_V = torch.arange(vocab_size, dtype=torch.int32, device=self.device)
         self._batches: dict[tuple[int, ...], SamplingBatch] = {}
 
@@ -110,6 +118,17 @@ class SamplingState:
             integers=self.integers[:, index_R].to(self.device),
             vocab_size=self.vocab_size,
         )
+
+
+def needs_sampler(setup: RowSetup) -> bool:
+    """True where more is done with a row's logits than a draw: see ``adjusted_or_scored``."""
+    sampling = setup.sampling
+    return (
+        has_penalties(setup)
+        or bool(sampling.logit_bias)
+        or sampling.min_new_tokens > 0
+        or setup.logprobs is not None
+    )
 
 
 def has_penalties(setup: RowSetup) -> bool:
