@@ -5,5 +5,6 @@ does not know about models, plans or requests. Behind it is one GPU; tests put a
 """
 
 from sglite.device.device import Device, Event, Graph
+from sglite.device.staging import Layout, Staging
 
-__all__ = ["Device", "Event", "Graph"]
+__all__ = ["Device", "Event", "Graph", "Layout", "Staging"]

@@ -36,10 +36,10 @@ class Device(Protocol):
     def host_words(self, count: int) -> torch.Tensor:
         """Int32 ``[count]`` on the host, zero, pinned: copies from and to it need not wait."""
 
-    def run(self, work: Callable[[], None]) -> None:
+    def run(self, work: Callable[[], object]) -> None:
         """Enqueue ``work`` behind all that was enqueued before."""
 
-    def capture(self, work: Callable[[], None]) -> Graph:
+    def capture(self, work: Callable[[], object]) -> Graph:
         """Record ``work`` without doing it; what it allocates is shared with other graphs.
 
         Graphs that share memory must not be replayed at once, and what one leaves in its own
