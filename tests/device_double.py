@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 
@@ -54,14 +55,19 @@ class LazyDevice:
         """Int32 zeros; not pinned, for there is nothing to copy to."""
         return torch.zeros(count, dtype=torch.int32)
 
+    def stream(self) -> nullcontext[None]:
+        """Nothing to choose."""
+        return nullcontext()
+
     def run(self, work: Callable[[], object]) -> None:
         """Enqueue ``work``."""
         self.num_runs += 1
         self.enqueue(work)
 
     def capture(self, work: Callable[[], object]) -> LazyGraph:
-        """Keep ``work`` for replays; it is not done now, as little as a GPU would."""
+        """Keep ``work`` for replays, and do it once in vain, as a GPU needs it."""
         self.num_captures += 1
+        self.enqueue(work)
         return LazyGraph(self, work)
 
     def record(self) -> LazyEvent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
@@ -35,6 +36,9 @@ class Device(Protocol):
 
     def host_words(self, count: int) -> torch.Tensor:
         """Int32 ``[count]`` on the host, zero, pinned: copies from and to it need not wait."""
+
+    def stream(self) -> AbstractContextManager[object]:
+        """What makes or copies tensors of the device outside of ``run`` does it within this."""
 
     def run(self, work: Callable[[], object]) -> None:
         """Enqueue ``work`` behind all that was enqueued before."""

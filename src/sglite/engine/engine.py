@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sglite.engine.collector import QuietCollector
 from sglite.engine.executor import Executor
 from sglite.engine.output_processor import OutputProcessor
 from sglite.request import OutputBatch, Request
@@ -56,6 +57,7 @@ class Engine:
     clock: Callable[[], float] = time.monotonic
     counters: EngineCounters = field(default_factory=EngineCounters)
     _in_flight: deque[tuple[StepPlan, Any]] = field(default_factory=deque)
+    _collector: QuietCollector = field(default_factory=QuietCollector)
 
     def add(self, request: Request) -> None:
         """Queue a request. Raises CapacityError where too many wait."""
@@ -80,6 +82,7 @@ class Engine:
             handle = self.executor.launch(plan)
             self.executor.sample(handle)
             self._in_flight.append((plan, handle))
+            self._collector.stepped()
         if self._in_flight:
             plan, handle = self._in_flight.popleft()
             result = self.processor.judge(plan, self.executor.collect(handle))
@@ -93,6 +96,8 @@ class Engine:
             check_scheduler(self.scheduler)
         elif not self.has_work:
             self._check_idle()
+        if not self.has_work:
+            self._collector.rest()
         return outputs
 
     def _check_idle(self) -> None:
@@ -122,4 +127,5 @@ class Engine:
     def close(self) -> None:
         """Forget what is in flight and stop the executor."""
         self._in_flight.clear()
+        self._collector.rest()
         self.executor.close()

@@ -1,0 +1,326 @@
+"""Carries out plans on an accelerator, which is always a step or two behind the host.
+
+Nothing here waits for the device but ``collect``. Tokens that the next step needs stay on the
+device; the host gets a copy of them when it asks. A step of single tokens is one replay of a
+captured graph, any other step runs the same functions eagerly (``device_step``).
+
+Shape legend: T tokens packed, S sampled runs, R runs, C chunks, L rows left to the sampler,
+V vocab. See docs/shapes.md.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sglite.attention.backend import AttentionBackend, BoundAttention, HostRuns
+from sglite.device import Device, Event, Layout, Staging
+from sglite.engine.decode_graphs import DecodeGraphs
+from sglite.engine.device_rows import DeviceRows
+from sglite.engine.device_step import DeviceParts, DeviceStep, RunShape
+from sglite.engine.forward_batch import Int32Array
+from sglite.sampling import (
+    PromptScores,
+    SampleOutput,
+    Sampler,
+    logits_chunk_rows,
+    prompt_logprobs,
+)
+from sglite.scheduler.plan import PromptLogprobSpan, StepPlan, StepResult
+
+if TYPE_CHECKING:
+    from sglite.kvcache.kv_pool import KVPool
+    from sglite.models.decoder import Decoder
+    from sglite.models.language_model import LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBackends:
+    """The attention of one KV group: of single tokens, and of longer runs."""
+
+    decode: AttentionBackend
+    prefill: AttentionBackend
+
+
+@dataclass(slots=True)
+class SampledLate:
+    """Rows whose tokens come from the sampler: their entries, and its output, packed."""
+
+    entries: list[int]
+    output: SampleOutput | None = None
+    packed: torch.Tensor | None = None
+
+
+@dataclass(slots=True)
+class DeviceHandle:
+    """A launched step. ``words`` are its results on the host once ``done`` was waited for."""
+
+    plan: StepPlan
+    step: DeviceStep
+    offsets: Int32Array
+    launched_s: float
+    words: torch.Tensor | None = None
+    done: Event | None = None
+    late: SampledLate | None = None
+    prompt_scores: list[PromptScores] = field(default_factory=list)
+
+
+class DeviceExecutor:
+    """One model on one device: implements ``Executor`` for several steps in flight.
+
+    ``body`` computes hidden states, as ``model`` itself or by captured pieces. ``graph_sizes`` are
+    batch sizes whose decode steps are captured; none where a backend cannot be.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        kv_pool: KVPool,
+        device: Device,
+        backends: list[GroupBackends],
+        *,
+        max_rows: int,
+        max_tokens: int,
+        graph_sizes: list[int],
+        body: LanguageModel | None = None,
+        check: bool = False,
+    ) -> None:
+        self._model = model
+        self._device = device
+        self._backends = backends
+        self._check = check
+        self._rows = DeviceRows(
+            kv_pool,
+            vocab_size=model.spec.vocab_size,
+            max_rows=max_rows,
+            max_pages=-(-max_tokens // kv_pool.page_size) + 1,
+            device=device,
+        )
+        self._sampler = Sampler(self._rows.sampling)
+        self._parts = DeviceParts(
+            model, body or model, kv_pool, self._rows, model.spec.group_of_layer()
+        )
+        # A sampled token and a count of bad ones for every run.
+        self._num_words = 2 * (max_rows + 1)
+        self._results = torch.zeros(self._num_words, dtype=torch.int32, device=device.torch_device)
+        self._free_words: list[torch.Tensor] = []
+        self._staging = Staging(device, 1 << 12)
+        self.graphs = DecodeGraphs(
+            device,
+            self._parts,
+            [group.decode for group in backends],
+            graph_sizes if all(group.decode.can_capture for group in backends) else [],
+            max_tokens=max_tokens,
+            results=self._results,
+        )
+        self._collected_s = 0.0
+
+    @torch.inference_mode()
+    def launch(self, plan: StepPlan) -> DeviceHandle:
+        """Stage ``plan`` and enqueue its forward pass, with the draws of its next tokens."""
+        launched_s = time.perf_counter()
+        offsets = _run_offsets(plan)
+        with self._device.stream():
+            updates = self._rows.apply(plan)
+            size = self.graphs.size_for(plan, updates)
+            if size is not None:
+                step = self.graphs.replay(size, plan, updates)
+            else:
+                if plan.added_rows or any(len(entries) for entries in updates):
+                    self._rows.enqueue(updates, plan.added_rows)
+                step = self._stage(plan, offsets)
+                self._device.run(step)
+        return DeviceHandle(plan, step, offsets, launched_s)
+
+    def _stage(self, plan: StepPlan, offsets: Int32Array) -> DeviceStep:
+        """A step of its own for ``plan``, its arrays on their way to the device."""
+        arrays = _token_arrays(plan, offsets)
+        kinds = self._plan_attention(plan, offsets, arrays)
+        layout = Layout({name: array.size for name, array in arrays.items()})
+        self._staging.reserve(layout.num_words)
+        views = self._staging.bind(layout)
+        self._staging.send(layout, arrays)
+        attention = []
+        for group, table in enumerate(self._rows.page_tables):
+            bound: list[tuple[int, int, BoundAttention]] = []
+            for kind, begin, end in kinds:
+                backend: AttentionBackend = getattr(self._backends[group], kind)
+                prefix = f"{kind}.{group}."
+                names = [name for name in arrays if name.startswith(prefix)]
+                staged = {name.removeprefix(prefix): views[name] for name in names}
+                bound.append((begin, end, backend.bind(staged, table)))
+            attention.append(bound)
+        seq_lens = [s + n for s, n in zip(plan.run_starts, plan.run_lengths, strict=True)]
+        num_single = plan.run_continues.count(True)
+        shape = RunShape(offsets.tolist(), seq_lens, first_chunk_token=num_single)
+        num_results = len(plan.sample_runs) + len(plan.run_rows) - num_single
+        return DeviceStep(self._parts, views, attention, shape, self._results[:num_results])
+
+    def _plan_attention(
+        self, plan: StepPlan, offsets: Int32Array, arrays: dict[str, Int32Array]
+    ) -> list[tuple[str, int, int]]:
+        """Add what the backends stage to ``arrays``; each kind of runs and its tokens."""
+        rows = np.asarray(plan.run_rows, dtype=np.int32)
+        seq_lens = np.asarray(plan.run_starts, dtype=np.int32) + np.diff(offsets)
+        num_single, num_runs = plan.run_continues.count(True), len(rows)
+        kinds = []
+        for kind, first, last in (("decode", 0, num_single), ("prefill", num_single, num_runs)):
+            if first == last:
+                continue
+            begin, end = int(offsets[first]), int(offsets[last])
+            kinds.append((kind, begin, end))
+            for group, backends in enumerate(self._backends):
+                runs = HostRuns(
+                    rows[first:last],
+                    offsets[first : last + 1] - offsets[first],
+                    seq_lens[first:last],
+                    self._rows.pages.tables[group],
+                    self._rows.pages.version,
+                )
+                backend: AttentionBackend = getattr(backends, kind)
+                for name, array in backend.plan(runs).items():
+                    arrays[f"{kind}.{group}.{name}"] = array
+        return kinds
+
+    @torch.inference_mode()
+    def sample(self, handle: DeviceHandle, masks_RV: torch.Tensor | None = None) -> None:
+        """Enqueue what the draws left over, and the way of all results to the host."""
+        plan = handle.plan
+        entries = self._left_to_sampler(plan, masks_RV)
+        if entries:
+            handle.late = SampledLate(entries)
+            with self._device.stream():
+                self._enqueue_sampler(handle, handle.late, masks_RV)
+        for span in plan.prompt_logprob_spans:
+            self._enqueue_scores(handle, span)
+        num_chunks = len(plan.run_rows) - plan.run_continues.count(True)
+        num_results = len(plan.sample_runs) + num_chunks
+        handle.words = self._take_words()
+        source, target = self._results[:num_results], handle.words[:num_results]
+        self._device.run(lambda: target.copy_(source, non_blocking=True))
+        handle.done = self._device.record()
+
+    def _left_to_sampler(self, plan: StepPlan, masks_RV: torch.Tensor | None) -> list[int]:
+        """Entries of ``sample_runs`` whose token is not the one that was drawn with the step."""
+        needs = self._rows.needs_sampler
+        if masks_RV is not None:
+            masked = set((~masks_RV.all(-1)).nonzero()[:, 0].tolist())
+        else:
+            masked = set()
+        return [
+            entry
+            for entry, run in enumerate(plan.sample_runs)
+            if needs[plan.run_rows[run]] or entry in masked
+        ]
+
+    def _enqueue_sampler(
+        self, handle: DeviceHandle, late: SampledLate, masks_RV: torch.Tensor | None
+    ) -> None:
+        plan, step, last_token_W = handle.plan, handle.step, self._rows.last_token_W
+        runs = [plan.sample_runs[entry] for entry in late.entries]
+        batch = self._rows.sampling.batch([plan.run_rows[run] for run in runs])
+        on = self._device.torch_device
+        positions = [plan.run_starts[run] + plan.run_lengths[run] for run in runs]
+        index = torch.tensor([late.entries, positions, batch.rows], dtype=torch.int64)
+        entries_L, positions_L, rows_L = index.to(on, non_blocking=True).unbind(0)
+        masks_LV = None if masks_RV is None else masks_RV[late.entries].to(on, non_blocking=True)
+
+        def work() -> None:
+            assert step.logits_SV is not None
+            logits_LV = step.logits_SV.index_select(0, entries_L)
+            output = self._sampler.sample_batch(logits_LV, batch, positions_L, masks_LV)
+            last_token_W.index_copy_(0, rows_L, output.token_ids_R)
+            late.output, late.packed = output, output.pack().to("cpu", non_blocking=True)
+
+        self._device.run(work)
+
+    def _enqueue_scores(self, handle: DeviceHandle, span: PromptLogprobSpan) -> None:
+        plan, step = handle.plan, handle.step
+        setup = self._rows.sampling.setups[plan.run_rows[span.run]]
+        assert setup is not None and setup.logprobs is not None
+        params = setup.logprobs
+        first = int(handle.offsets[span.run]) + span.start - 1 - plan.run_starts[span.run]
+        chunk_rows = logits_chunk_rows(self._model.spec.vocab_size)
+
+        def work() -> None:
+            assert step.hidden_TE is not None
+            hidden = step.hidden_TE[first : first + len(span.targets)]
+            scores = prompt_logprobs(
+                hidden, self._model.compute_logits, span.targets, params, chunk_rows=chunk_rows
+            )
+            handle.prompt_scores.append(scores)
+
+        self._device.run(work)
+
+    def collect(self, handle: DeviceHandle) -> StepResult:
+        """Wait for the step; what it produced, as host lists."""
+        assert handle.done is not None and handle.words is not None, "sampled before collected"
+        handle.done.wait()
+        now = time.perf_counter()
+        elapsed_s = now - max(handle.launched_s, self._collected_s)
+        self._collected_s = now
+        plan = handle.plan
+        num_samples, num_single = len(plan.sample_runs), plan.run_continues.count(True)
+        num_results = num_samples + len(plan.run_rows) - num_single
+        words = handle.words[:num_results].tolist()
+        self._free_words.append(handle.words)
+        result = StepResult(words[:num_samples], elapsed_s=elapsed_s)
+        result.invalid_runs = frozenset(
+            num_single + chunk for chunk, bad in enumerate(words[num_samples:]) if bad
+        )
+        if handle.late is not None:
+            _put_late(result, handle.late)
+        result.invalid |= frozenset(i for i, token in enumerate(result.token_ids) if token < 0)
+        result.prompt_logprobs = [scores.read() for scores in handle.prompt_scores]
+        return result
+
+    def close(self) -> None:
+        """Let the device come to rest; memory goes with the object."""
+        self._device.synchronize()
+
+    def _take_words(self) -> torch.Tensor:
+        """A buffer of the host for a step's results."""
+        if self._free_words:
+            return self._free_words.pop()
+        return self._device.host_words(self._num_words)
+
+
+def _put_late(result: StepResult, late: SampledLate) -> None:
+    """The sampler's tokens take the place of those that were drawn."""
+    assert late.output is not None and late.packed is not None
+    sampled = late.output.unpack(late.packed)
+    for index, entry in enumerate(late.entries):
+        result.token_ids[entry] = -1 if index in sampled.invalid else sampled.token_ids[index]
+    result.logprobs = {late.entries[i]: scores for i, scores in sampled.logprobs.items()}
+
+
+def _run_offsets(plan: StepPlan) -> Int32Array:
+    """First packed token of each run, then the number of tokens: ``[R + 1]``."""
+    offsets = np.zeros(len(plan.run_lengths) + 1, dtype=np.int32)
+    np.cumsum(plan.run_lengths, out=offsets[1:])
+    return offsets
+
+
+def _token_arrays(plan: StepPlan, offsets: Int32Array) -> dict[str, Int32Array]:
+    """What :class:`DeviceStep` reads of the tokens, samples and chunks of ``plan``."""
+    rows = np.asarray(plan.run_rows, dtype=np.int32)
+    starts = np.asarray(plan.run_starts, dtype=np.int32)
+    lengths = np.diff(offsets)
+    num_single, num_tokens = plan.run_continues.count(True), int(offsets[-1])
+    known = np.full(num_tokens, -1, dtype=np.int32)
+    known[num_single:] = plan.token_ids
+    sampled = np.asarray(plan.sample_runs, dtype=np.int64)
+    return {
+        "rows": np.repeat(rows, lengths),
+        "positions": np.arange(num_tokens, dtype=np.int32)
+        + np.repeat(starts - offsets[:-1], lengths),
+        "known": known,
+        "sample_rows": rows[sampled],
+        "sample_positions": (starts + lengths)[sampled],
+        "sample_tokens": offsets[1:][sampled] - np.int32(1),
+        "chunk_offsets": offsets[num_single:] - offsets[num_single],
+    }

@@ -1,0 +1,156 @@
+"""One step on the device, as a function over arrays that lie there: run once, or captured.
+
+    page tables ─▶ ids, positions, slots ─▶ model ─▶ head ─▶ draw ─▶ last tokens, results
+
+Shape legend: T tokens packed, S sampled runs, R runs, C chunks, E hidden, V vocab, W rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sglite.attention.backend import BoundAttention
+from sglite.attention.parted import PartedAttention
+from sglite.engine.forward_batch import ForwardBatch
+from sglite.kernels.draw import draw
+from sglite.kernels.page_table import update_page_table
+from sglite.kernels.step_inputs import step_inputs
+
+if TYPE_CHECKING:
+    from sglite.engine.device_rows import DeviceRows
+    from sglite.kvcache.kv_pool import KVPool
+    from sglite.models.decoder import Decoder
+    from sglite.models.language_model import LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceParts:
+    """What all steps share. ``body`` computes the hidden states; the head is the ``model``'s."""
+
+    model: Decoder
+    body: LanguageModel
+    kv_pool: KVPool
+    rows: DeviceRows
+    group_of_layer: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RunShape:
+    """What holds for a step's runs whenever it is done.
+
+    ``run_offsets`` and ``seq_lens`` are for the angles alone; the longest length there can be
+    stands for all where they do not depend on it. Tokens from ``first_chunk_token`` on are looked
+    through.
+    """
+
+    run_offsets: list[int]
+    seq_lens: list[int]
+    first_chunk_token: int = 0
+
+
+class DeviceStep:
+    """The work of a step.
+
+    ``views`` are the staged arrays: int32 ``rows``, ``positions`` and ``known`` of all T tokens
+    (-1: what was sampled last for the row), ``sample_rows`` and ``sample_positions`` ``[S]``; where
+    not every token is sampled also ``sample_tokens`` ``[S]``, and ``chunk_offsets`` ``[C + 1]`` of
+    the runs whose hidden states are looked through; ``updates.<group>`` where the step writes page
+    tables itself. ``results`` is int32 ``[S + C]``: tokens (-1: none can be) and how many tokens of
+    each chunk have hidden states that are no numbers.
+
+    ``logits_SV`` and ``hidden_TE`` are good until another step runs.
+    """
+
+    def __init__(
+        self,
+        parts: DeviceParts,
+        views: dict[str, torch.Tensor],
+        attention: list[list[tuple[int, int, BoundAttention]]],
+        shape: RunShape,
+        results: torch.Tensor,
+    ) -> None:
+        self._parts = parts
+        self._views = views
+        self._bound = [part[2] for group in attention for part in group]
+        self._results = results
+        self._first_chunk_token = shape.first_chunk_token
+        num_tokens, device = len(views["rows"]), views["rows"].device
+        self._ids_T = torch.empty(num_tokens, dtype=torch.int64, device=device)
+        self._positions_T = torch.empty_like(self._ids_T)
+        self._slots = [torch.empty_like(self._ids_T) for _ in attention]
+        self._batch = ForwardBatch(
+            self._ids_T,
+            self._positions_T,
+            [
+                PartedAttention(slots_T, shape.run_offsets, shape.seq_lens, group)
+                for slots_T, group in zip(self._slots, attention, strict=True)
+            ],
+            parts.group_of_layer,
+        )
+        self.hidden_TE: torch.Tensor | None = None
+        self.logits_SV: torch.Tensor | None = None
+
+    def __call__(self) -> None:
+        """Do it, in the order of the device."""
+        self._lay_out()
+        for bound in self._bound:
+            bound.prepare()
+        self.hidden_TE = self._parts.body(self._batch, self._parts.kv_pool)
+        self._sample(self.hidden_TE)
+        self._count_bad(self.hidden_TE)
+
+    def _lay_out(self) -> None:
+        """The tokens' ids, positions and slots, with page tables as they are from this step on."""
+        rows, views = self._parts.rows, self._views
+        for group, table in enumerate(rows.page_tables):
+            updates = views.get(f"updates.{group}")
+            if updates is not None:
+                update_page_table(table, updates.view(-1, 3))
+        step_inputs(
+            views["rows"],
+            views["positions"],
+            views["known"],
+            rows.last_token_W,
+            rows.page_tables,
+            page_size=self._parts.kv_pool.page_size,
+            input_ids_T=self._ids_T,
+            positions_T=self._positions_T,
+            out_slots=self._slots,
+        )
+
+    def _sample(self, hidden_TE: torch.Tensor) -> None:
+        """Draw a token for every sampled run."""
+        views, rows = self._views, self._parts.rows
+        num_samples = len(views["sample_rows"])
+        if not num_samples:
+            return
+        if "sample_tokens" in views:
+            hidden_TE = hidden_TE.index_select(0, views["sample_tokens"])
+        self.logits_SV = self._parts.model.compute_logits(hidden_TE, widen=False)
+        draw(
+            self.logits_SV,
+            views["sample_rows"],
+            views["sample_positions"],
+            rows.parameters,
+            last_token_W=rows.last_token_W,
+            token_ids_R=self._results[:num_samples],
+        )
+
+    def _count_bad(self, hidden_TE: torch.Tensor) -> None:
+        """Tokens of each chunk whose hidden states hold a NaN or an infinity.
+
+        Pages of a chunk enter the prefix cache before anything is sampled from them; a decode's do
+        not, and its logits tell.
+        """
+        offsets = self._views.get("chunk_offsets")
+        if offsets is None:
+            return
+        is_bad_T = ~hidden_TE[self._first_chunk_token :].isfinite().all(dim=-1)
+        counts = is_bad_T.cumsum(0)
+        counts = torch.cat((counts.new_zeros(1), counts))
+        at = counts.index_select(0, offsets)
+        num_samples = len(self._views["sample_rows"])
+        self._results[num_samples:] = at[1:] - at[:-1]
