@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sglite.attention.backend import HostRuns
+from sglite.attention.parted import Part
 from sglite.device import Device, Graph, Layout, Staging
 from sglite.engine.device_step import DeviceParts, DeviceStep, RunShape
 from sglite.engine.forward_batch import Int32Array
@@ -116,7 +117,7 @@ class DecodeGraphs:
                 for name, view in views.items()
                 if name.startswith(prefix)
             }
-            attention.append([(0, size, backend.bind(staged, tables[group]))])
+            attention.append([Part(0, size, backend.bind(staged, tables[group]))])
         shape = RunShape(list(range(size + 1)), [self._max_tokens] * size)
         return DeviceStep(self._parts, views, attention, shape, self._results[:size])
 
@@ -143,7 +144,8 @@ class DecodeGraphs:
         for group, backend in enumerate(self._backends):
             arrays[f"updates.{group}"] = self._padded(updates[group], self.max_updates(size))
             table = rows.pages.tables[group]
-            runs = HostRuns(rows_B, offsets, seq_lens_B, table, rows.pages.version)
+            version = rows.pages.version
+            runs = HostRuns(rows_B, offsets, seq_lens_B, table, version, is_replayed=True)
             for name, array in backend.plan(runs).items():
                 arrays[f"decode.{group}.{name}"] = array
         return arrays

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sglite.attention.backend import AttentionBackend, BoundAttention, HostRuns
+from sglite.attention.backend import AttentionBackend, HostRuns
+from sglite.attention.parted import Part
 from sglite.device import Device, Event, Layout, Staging
 from sglite.engine.decode_graphs import DecodeGraphs
 from sglite.engine.device_rows import DeviceRows
@@ -126,6 +127,8 @@ class DeviceExecutor:
         offsets = _run_offsets(plan)
         with self._device.stream():
             updates = self._rows.apply(plan)
+            if self._check:
+                self._check_plan(plan, offsets)
             size = self.graphs.size_for(plan, updates)
             if size is not None:
                 step = self.graphs.replay(size, plan, updates)
@@ -135,6 +138,17 @@ class DeviceExecutor:
                 step = self._stage(plan, offsets)
                 self._device.run(step)
         return DeviceHandle(plan, step, offsets, launched_s)
+
+    def _check_plan(self, plan: StepPlan, offsets: Int32Array) -> None:
+        """Assert that tokens are of the vocabulary, and that each has a slot of its own."""
+        vocab_size, page_size = self._model.spec.vocab_size, self._parts.kv_pool.page_size
+        assert min(plan.token_ids, default=0) >= 0, "negative token id in a batch"
+        assert max(plan.token_ids, default=0) < vocab_size, "token id beyond the vocabulary"
+        arrays = _token_arrays(plan, offsets)
+        indices, places = np.divmod(arrays["positions"], page_size)
+        for table in self._rows.pages.tables:
+            slots = table[arrays["rows"], indices] * page_size + places
+            assert len(np.unique(slots)) == len(slots), "two tokens in one slot"
 
     def _stage(self, plan: StepPlan, offsets: Int32Array) -> DeviceStep:
         """A step of its own for ``plan``, its arrays on their way to the device."""
@@ -146,14 +160,14 @@ class DeviceExecutor:
         self._staging.send(layout, arrays)
         attention = []
         for group, table in enumerate(self._rows.page_tables):
-            bound: list[tuple[int, int, BoundAttention]] = []
+            parts: list[Part] = []
             for kind, begin, end in kinds:
                 backend: AttentionBackend = getattr(self._backends[group], kind)
                 prefix = f"{kind}.{group}."
                 names = [name for name in arrays if name.startswith(prefix)]
                 staged = {name.removeprefix(prefix): views[name] for name in names}
-                bound.append((begin, end, backend.bind(staged, table)))
-            attention.append(bound)
+                parts.append(Part(begin, end, backend.bind(staged, table)))
+            attention.append(parts)
         seq_lens = [s + n for s, n in zip(plan.run_starts, plan.run_lengths, strict=True)]
         num_single = plan.run_continues.count(True)
         shape = RunShape(offsets.tolist(), seq_lens, first_chunk_token=num_single)

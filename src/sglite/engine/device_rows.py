@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from sglite.kvcache.kv_pool import KVPool
     from sglite.scheduler.plan import RowSetup, StepPlan
 
-SETUP_WORDS = 7
-"""Of a new row: its number, temperature, top_p, min_p, the two halves of its seed, top_k."""
-
 
 class DeviceRows:
     """Arrays with one row per running request, and a spare row for what pads a batch.
@@ -55,7 +52,13 @@ class DeviceRows:
             self.pages.tables[group][self.spare_row] = kv_pool.spare_page(group)
         self.page_tables = [torch.tensor(table, device=on) for table in self.pages.tables]
         self.last_token_W = torch.zeros(num_rows, dtype=torch.int64, device=on)
-        self.parameters = DrawParameters.empty(num_rows, on)
+        self.parameters = DrawParameters(
+            temperature_W=torch.zeros(num_rows, device=on),
+            top_p_W=torch.ones(num_rows, device=on),
+            min_p_W=torch.zeros(num_rows, device=on),
+            seed_W=torch.zeros(num_rows, dtype=torch.int64, device=on),
+            top_k_W=torch.ones(num_rows, dtype=torch.int64, device=on),
+        )
         self.sampling = SamplingState(max_rows, vocab_size, on, run=device.run)
         self.needs_sampler = [False] * num_rows
         self._staging = Staging(device, 1 << 12)
@@ -73,7 +76,7 @@ class DeviceRows:
 
     def enqueue(self, updates: list[Int32Array], setups: list[RowSetup]) -> None:
         """Write page table entries and new rows on the device, ahead of the step."""
-        arrays = {"setups": self._setup_words(setups)}
+        arrays = self._setup_arrays(setups)
         arrays |= {f"updates.{group}": entries for group, entries in enumerate(updates)}
         layout = Layout({name: array.size for name, array in arrays.items()})
         self._staging.reserve(layout.num_words)
@@ -81,30 +84,37 @@ class DeviceRows:
         self._staging.send(layout, arrays)
         self._device.run(lambda: self._write(views))
 
-    def _setup_words(self, setups: list[RowSetup]) -> Int32Array:
-        """``[N, SETUP_WORDS]``, as the sampling state holds the values. Rows that need the sampler
-        count as greedy: what is drawn for them is not used."""
+    def _setup_arrays(self, setups: list[RowSetup]) -> dict[str, Int32Array]:
+        """New rows as the sampling state holds them, words of int32: ``rows`` and ``top_ks``
+        ``[N]``, ``floats`` ``[N, 3]`` and ``seeds`` ``[N, 2]``.
+
+        Rows that need the sampler count as greedy: what is drawn for them is not used.
+        """
         rows = [setup.row for setup in setups]
-        words: Int32Array = np.empty((len(rows), SETUP_WORDS), dtype=np.int32)
-        if rows:
-            floats = self.sampling.floats[:3, rows].T.contiguous().numpy()
-            is_greedy = [s.sampling.is_greedy or self.needs_sampler[s.row] for s in setups]
-            floats[is_greedy, 0] = 0.0
-            integers = self.sampling.integers[:, rows].numpy()
-            words[:, 0] = rows
-            words[:, 1:4] = floats.view(np.int32)
-            words[:, 4:6] = integers[0].view(np.int32).reshape(-1, 2)
-            words[:, 6] = integers[1]
-        return words
+        floats_N3 = self.sampling.floats[:3, rows].T.contiguous().numpy()
+        is_greedy = [s.sampling.is_greedy or self.needs_sampler[s.row] for s in setups]
+        floats_N3[np.asarray(is_greedy, dtype=bool), 0] = 0.0
+        seeds_N, top_ks_N = self.sampling.integers[:, rows].numpy()
+        return {
+            "rows": np.asarray(rows, dtype=np.int32),
+            "top_ks": top_ks_N.astype(np.int32),
+            "floats": floats_N3.view(np.int32),
+            "seeds": seeds_N.view(np.int32),
+        }
 
     def _write(self, views: dict[str, torch.Tensor]) -> None:
         for group, table in enumerate(self.page_tables):
             update_page_table(table, views[f"updates.{group}"].view(-1, 3))
-        words = views["setups"].view(-1, SETUP_WORDS)
-        if len(words):
-            self.parameters.write(
-                words[:, 0].long(),
-                words[:, 1:4].contiguous().view(torch.float32),
-                words[:, 4:6].contiguous().view(torch.int64)[:, 0],
-                words[:, 6].long(),
-            )
+        rows_N = views["rows"].long()
+        if not len(rows_N):
+            return
+        temperature_N, top_p_N, min_p_N = views["floats"].view(torch.float32).view(-1, 3).unbind(1)
+        parameters = self.parameters
+        for target_W, values_N in (
+            (parameters.temperature_W, temperature_N),
+            (parameters.top_p_W, top_p_N),
+            (parameters.min_p_W, min_p_N),
+            (parameters.seed_W, views["seeds"].view(torch.int64)),
+            (parameters.top_k_W, views["top_ks"].long()),
+        ):
+            target_W.index_copy_(0, rows_N, values_N)

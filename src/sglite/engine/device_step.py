@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sglite.attention.backend import BoundAttention
-from sglite.attention.parted import PartedAttention
+from sglite.attention.parted import Part, PartedAttention
 from sglite.engine.forward_batch import ForwardBatch
 from sglite.kernels.draw import draw
 from sglite.kernels.page_table import update_page_table
-from sglite.kernels.step_inputs import step_inputs
+from sglite.kernels.step_inputs import StepInputs, StepTokens, step_inputs
 
 if TYPE_CHECKING:
     from sglite.engine.device_rows import DeviceRows
@@ -68,25 +67,25 @@ class DeviceStep:
         self,
         parts: DeviceParts,
         views: dict[str, torch.Tensor],
-        attention: list[list[tuple[int, int, BoundAttention]]],
+        attention: list[list[Part]],
         shape: RunShape,
         results: torch.Tensor,
     ) -> None:
         self._parts = parts
         self._views = views
-        self._bound = [part[2] for group in attention for part in group]
+        self._bound = [part.attention for group in attention for part in group]
         self._results = results
         self._first_chunk_token = shape.first_chunk_token
         num_tokens, device = len(views["rows"]), views["rows"].device
-        self._ids_T = torch.empty(num_tokens, dtype=torch.int64, device=device)
-        self._positions_T = torch.empty_like(self._ids_T)
-        self._slots = [torch.empty_like(self._ids_T) for _ in attention]
+        words = torch.empty((2 + len(attention), num_tokens), dtype=torch.int64, device=device)
+        ids_T, positions_T, *slots = words.unbind(0)
+        self._inputs = StepInputs(ids_T, positions_T, slots)
         self._batch = ForwardBatch(
-            self._ids_T,
-            self._positions_T,
+            ids_T,
+            positions_T,
             [
                 PartedAttention(slots_T, shape.run_offsets, shape.seq_lens, group)
-                for slots_T, group in zip(self._slots, attention, strict=True)
+                for slots_T, group in zip(slots, attention, strict=True)
             ],
             parts.group_of_layer,
         )
@@ -110,15 +109,11 @@ class DeviceStep:
             if updates is not None:
                 update_page_table(table, updates.view(-1, 3))
         step_inputs(
-            views["rows"],
-            views["positions"],
-            views["known"],
+            StepTokens(views["rows"], views["positions"], views["known"]),
             rows.last_token_W,
             rows.page_tables,
+            self._inputs,
             page_size=self._parts.kv_pool.page_size,
-            input_ids_T=self._ids_T,
-            positions_T=self._positions_T,
-            out_slots=self._slots,
         )
 
     def _sample(self, hidden_TE: torch.Tensor) -> None:

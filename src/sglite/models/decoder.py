@@ -136,7 +136,9 @@ class Decoder(nn.Module):
         return self.norm.after_adding(delta_TE, hidden_TE)
 
     @torch.inference_mode()
-    def compute_logits(self, hidden_RE: torch.Tensor) -> torch.Tensor:
-        """Logits ``[R, V]``, float32, of chosen rows of :meth:`forward`'s result."""
+    def compute_logits(self, hidden_RE: torch.Tensor, *, widen: bool = True) -> torch.Tensor:
+        """Logits ``[R, V]`` of chosen rows of :meth:`forward`'s result: float32, or the type of the
+        weights where they are not to be widened."""
         head = self.lm_head or self.embed_tokens
-        return vocab_logits(hidden_RE, head.weight, self.tp)
+        logits_RV = vocab_logits(hidden_RE, head.weight, self.tp)
+        return logits_RV.float() if widen else logits_RV

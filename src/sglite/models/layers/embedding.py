@@ -40,5 +40,5 @@ class VocabEmbedding(nn.Module):
 def vocab_logits(
     hidden_RE: torch.Tensor, weight_VE: torch.Tensor, tp: TensorParallel
 ) -> torch.Tensor:
-    """``[R, E] -> [R, V]``, float32; the product itself is taken in the weights' type."""
-    return tp.all_gather(functional.linear(hidden_RE, weight_VE)).float()
+    """``[R, E] -> [R, V]``, in the weights' type."""
+    return tp.all_gather(functional.linear(hidden_RE, weight_VE))

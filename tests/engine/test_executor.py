@@ -1,3 +1,5 @@
+"""What every executor does with a plan: on the host, and on a device that is always late."""
+
 from __future__ import annotations
 
 import math
@@ -5,11 +7,12 @@ import math
 import pytest
 import torch
 
+from sglite.engine.executor import Executor
 from sglite.engine.torch_executor import TorchExecutor
-from sglite.kvcache.kv_pool import KVPool
 from sglite.models.decoder import Decoder
 from sglite.request import FinishReason, LogprobParams, SamplingParams
-from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan
+from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan, StepResult
+from tests.engine.device import make_device_executor, make_pool
 from tests.engine.harness import GREEDY, Driver
 from tests.model_harness import PagedSequences, greedy, load_decoder
 from tests.models.parity_models import VOCAB_SIZE, make_model
@@ -30,18 +33,14 @@ def decoder() -> Decoder:
     return decoder
 
 
-@pytest.fixture
-def executor(decoder: Decoder) -> TorchExecutor:
-    groups = decoder.spec.kv_groups()
-    pool = KVPool(
-        groups,
-        [32] * len(groups),
-        page_size=PAGE_SIZE,
-        num_kv_heads=decoder.num_kv_heads,
-        head_dim=decoder.spec.head_dim,
-        dtype=torch.float32,
-    )
-    return TorchExecutor(decoder, pool, max_rows=4, max_tokens=128, check=True)
+@pytest.fixture(params=["torch", "device", "device with graphs"])
+def executor(decoder: Decoder, request: pytest.FixtureRequest) -> Executor:
+    sizes = {"page_size": PAGE_SIZE, "max_rows": 4, "max_tokens": 128}
+    if request.param == "torch":
+        pool = make_pool(decoder, 32, PAGE_SIZE)
+        return TorchExecutor(decoder, pool, max_rows=4, max_tokens=128, check=True)
+    graph_sizes = [1, 2, 4] if "graphs" in request.param else []
+    return make_device_executor(decoder, 32, graph_sizes=graph_sizes, **sizes)
 
 
 def setup(row: int, first_page: int, **changes: object) -> RowSetup:
@@ -59,7 +58,7 @@ def setup(row: int, first_page: int, **changes: object) -> RowSetup:
     return RowSetup(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def run(executor: TorchExecutor, plan: StepPlan):
+def run(executor: Executor, plan: StepPlan) -> StepResult:
     handle = executor.launch(plan)
     executor.sample(handle)
     return executor.collect(handle)
@@ -96,7 +95,7 @@ def expected_tokens(decoder: Decoder, prompt: list[int], count: int) -> list[int
     return greedy(sequences, {0: prompt}, num_tokens=count)[0]
 
 
-def test_steps_follow_the_models_greedy_tokens(executor: TorchExecutor, decoder: Decoder) -> None:
+def test_steps_follow_the_models_greedy_tokens(executor: Executor, decoder: Decoder) -> None:
     other = PROMPT[::-1]
     added = [setup(2, 1), setup(0, 9)]
     tokens = [run(executor, prefill(PROMPT, other, added=added)).token_ids]
@@ -109,7 +108,7 @@ def test_steps_follow_the_models_greedy_tokens(executor: TorchExecutor, decoder:
     assert list(others) == expected_tokens(decoder, other, 4)
 
 
-def test_only_the_runs_of_the_plan_are_sampled(executor: TorchExecutor, decoder: Decoder) -> None:
+def test_only_the_runs_of_the_plan_are_sampled(executor: Executor, decoder: Decoder) -> None:
     plan = prefill(PROMPT, PROMPT[:7], added=[setup(0, 1), setup(1, 9)])
     plan.sample_runs = [1]
     result = run(executor, plan)
@@ -117,13 +116,13 @@ def test_only_the_runs_of_the_plan_are_sampled(executor: TorchExecutor, decoder:
     assert result.elapsed_s > 0
 
 
-def test_a_step_without_samples_gives_none(executor: TorchExecutor) -> None:
+def test_a_step_without_samples_gives_none(executor: Executor) -> None:
     plan = prefill(PROMPT, added=[setup(0, 1)])
     plan.sample_runs = []
     assert run(executor, plan).token_ids == []
 
 
-def test_a_nan_marks_its_row_alone(executor: TorchExecutor, decoder: Decoder) -> None:
+def test_a_nan_marks_its_row_alone(executor: Executor, decoder: Decoder) -> None:
     poisoned = [*PROMPT[:-1], POISON]
     result = run(executor, prefill(poisoned, PROMPT, added=[setup(0, 1), setup(1, 9)]))
     assert result.invalid == {0}
@@ -134,7 +133,7 @@ def test_a_nan_marks_its_row_alone(executor: TorchExecutor, decoder: Decoder) ->
     assert after.token_ids[1] == expected_tokens(decoder, PROMPT, 2)[1]
 
 
-def test_a_nan_in_an_unsampled_chunk_names_its_run(executor: TorchExecutor) -> None:
+def test_a_nan_in_an_unsampled_chunk_names_its_run(executor: Executor) -> None:
     poisoned = [*PROMPT[:3], POISON, *PROMPT[4:]]
     plan = prefill(PROMPT, poisoned, added=[setup(0, 1), setup(1, 9)])
     plan.sample_runs = []
@@ -185,7 +184,7 @@ def test_prompt_logprobs_are_those_of_the_model(decoder: Decoder, chunk: int) ->
 
 
 def test_a_span_in_the_middle_of_a_run_is_scored_at_its_place(
-    executor: TorchExecutor, decoder: Decoder
+    executor: Executor, decoder: Decoder
 ) -> None:
     plan = prefill(PROMPT[:6], PROMPT, added=[setup(0, 1), setup(1, 9, logprobs=LogprobParams())])
     plan.prompt_logprob_spans = [PromptLogprobSpan(1, 10, 13, PROMPT[10:13])]
@@ -196,7 +195,7 @@ def test_a_span_in_the_middle_of_a_run_is_scored_at_its_place(
     assert [entry.logprob for entry in scored] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_row_that_changes_hands_starts_afresh(executor: TorchExecutor, decoder: Decoder) -> None:
+def test_a_row_that_changes_hands_starts_afresh(executor: Executor, decoder: Decoder) -> None:
     biased = SamplingParams(temperature=0.0, logit_bias={33: 1000.0})
     first = run(executor, prefill(PROMPT, added=[setup(0, 1, sampling=biased)]))
     assert first.token_ids == [33]
@@ -205,7 +204,7 @@ def test_a_row_that_changes_hands_starts_afresh(executor: TorchExecutor, decoder
     assert run(executor, plan).token_ids == expected_tokens(decoder, PROMPT, 1)
 
 
-def test_bad_batches_are_noticed_if_asked_for(executor: TorchExecutor) -> None:
+def test_bad_batches_are_noticed_if_asked_for(executor: Executor) -> None:
     with pytest.raises(AssertionError, match="beyond the vocabulary"):
         executor.launch(prefill([VOCAB_SIZE], added=[setup(0, 1)]))
     executor.close()

@@ -1,0 +1,54 @@
+"""An executor for accelerators over a device of the tests."""
+
+from __future__ import annotations
+
+import torch
+
+from sglite.attention.triton_backend import TritonBackend
+from sglite.device import Device
+from sglite.engine.device_executor import DeviceExecutor, GroupBackends
+from sglite.kvcache.groups import KVGroup
+from sglite.kvcache.kv_pool import KVPool
+from sglite.models.decoder import Decoder
+from tests.device_double import LazyDevice
+
+
+def make_pool(decoder: Decoder, num_pages: int, page_size: int, *, spare: bool = False) -> KVPool:
+    groups = decoder.spec.kv_groups()
+    return KVPool(
+        groups,
+        [num_pages] * len(groups),
+        page_size=page_size,
+        num_kv_heads=decoder.num_kv_heads,
+        head_dim=decoder.spec.head_dim,
+        dtype=torch.float32,
+        has_spare_page=spare,
+    )
+
+
+def make_device_executor(
+    decoder: Decoder,
+    num_pages: int,
+    *,
+    page_size: int,
+    max_rows: int,
+    max_tokens: int,
+    graph_sizes: list[int],
+    device: Device | None = None,
+) -> DeviceExecutor:
+    """With sglite's own attention, on a device that is late unless another is given."""
+    pool = make_pool(decoder, num_pages, page_size, spare=True)
+    return DeviceExecutor(
+        decoder,
+        pool,
+        device or LazyDevice(),
+        [make_backends(decoder, group, page_size) for group in pool.groups],
+        max_rows=max_rows,
+        max_tokens=max_tokens,
+        graph_sizes=graph_sizes,
+        check=True,
+    )
+
+
+def make_backends(decoder: Decoder, group: KVGroup, page_size: int) -> GroupBackends:
+    ...
