@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from sglite.engine.forward_batch import AttentionMetadata, ForwardBatch
+from sglite.executors.forward_batch import AttentionMetadata, ForwardBatch
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.decoder import Decoder
 from sglite.models.hf_config import HFConfig

@@ -8,10 +8,10 @@ import pytest
 
 from sglite.config import EngineConfig
 from sglite.engine.assembly import EngineParts, assemble_engine
-from sglite.engine.replay_executor import ReplayExecutor
-from sglite.engine.threaded_executor import ThreadedExecutor
-from sglite.engine.torch_executor import TorchExecutor
 from sglite.errors import ConfigError
+from sglite.executors.replay_executor import ReplayExecutor
+from sglite.executors.threaded_executor import ThreadedExecutor
+from sglite.executors.torch_executor import TorchExecutor
 from sglite.kvcache.kv_pool import KV_DTYPES
 from sglite.make_model import make_model
 from sglite.models.loader import read_model_info

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sglite.engine.engine import Engine
-from sglite.engine.threaded_executor import ThreadedExecutor
+from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.request import FinishReason, SamplingParams
 from sglite.scheduler.plan import StopMatch
 from tests.fakes import expected_output

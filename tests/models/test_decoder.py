@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from sglite.engine.forward_batch import AttentionMetadata
 from sglite.errors import ConfigError
+from sglite.executors.forward_batch import AttentionMetadata
 from sglite.models.decoder import Decoder
 from sglite.models.layers.attention import SelfAttention
 from sglite.models.layers.parallel import TensorParallel

@@ -14,7 +14,7 @@ from sglite.attention.parted import PartedAttention
 from sglite.kernels.paged_attention import paged_attention
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import AttentionMetadata
+    from sglite.executors.forward_batch import AttentionMetadata
     from sglite.kvcache.kv_pool import KVLayer
 
 

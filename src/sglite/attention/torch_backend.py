@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sglite.attention.backend import HostRuns, Int32Array
-from sglite.engine.forward_batch import AttentionMetadata
+from sglite.executors.forward_batch import AttentionMetadata
 from sglite.kernels.paged_attention import paged_attention
 
 if TYPE_CHECKING:

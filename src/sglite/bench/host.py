@@ -23,11 +23,11 @@ from sglite.attention.backend import AttentionShape
 from sglite.attention.triton_backend import TritonBackend
 from sglite.config import EngineConfig
 from sglite.device.paced import PacedDevice
-from sglite.engine.decode_graphs import graph_sizes
-from sglite.engine.device_executor import DeviceExecutor, GroupBackends
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import OutputProcessor
 from sglite.errors import ConfigError
+from sglite.executors.decode_graphs import graph_sizes
+from sglite.executors.device_executor import DeviceExecutor, GroupBackends
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool
@@ -205,9 +205,7 @@ def main(
 
 def _count(name: str, text: str, largest: int) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= largest:
-        raise ConfigError(
-            f"{name}: {text!r} is not allowed; give an integer from 1 to {largest:,}"
-        )
+        raise ConfigError(f"{name}: {text!r} is not allowed; give an integer from 1 to {largest:,}")
     return int(text)
 
 

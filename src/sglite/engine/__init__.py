@@ -3,5 +3,5 @@
 Receives requests and aborts · hands on token ids and terminal events · does not know about text,
 sockets or files.
 
-Read ``engine`` (the loop), ``executor`` (the contract), ``torch_executor`` (plans to tensors).
+Read ``engine`` (the loop), then the package ``executors`` (what carries its plans out).
 """

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from sglite.config import EngineConfig
 from sglite.engine.compute_threads import settle_threads
 from sglite.engine.engine import Engine
-from sglite.engine.executor import Executor
 from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
-from sglite.engine.replay_executor import ReplayExecutor
-from sglite.engine.threaded_executor import ThreadedExecutor
-from sglite.engine.torch_executor import TorchExecutor
+from sglite.executors.executor import Executor
+from sglite.executors.replay_executor import ReplayExecutor
+from sglite.executors.threaded_executor import ThreadedExecutor
+from sglite.executors.torch_executor import TorchExecutor
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sglite.engine.collector import QuietCollector
-from sglite.engine.executor import Executor
 from sglite.engine.output_processor import OutputProcessor
+from sglite.executors.executor import Executor
 from sglite.request import OutputBatch, Request
 from sglite.scheduler.invariants import check_scheduler
 from sglite.scheduler.plan import StepPlan

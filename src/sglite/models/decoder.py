@@ -20,7 +20,7 @@ from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget, weight_map
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import AttentionMetadata, ForwardBatch
+    from sglite.executors.forward_batch import AttentionMetadata, ForwardBatch
     from sglite.kernels.rotary_store import Rotation
     from sglite.kvcache.kv_pool import KVLayer, KVLayout, KVPool
 

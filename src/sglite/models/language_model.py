@@ -11,7 +11,7 @@ from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import ForwardBatch
+    from sglite.executors.forward_batch import ForwardBatch
     from sglite.kvcache.kv_pool import KVPool
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sglite.engine.forward_batch import FloatArray, HostBatch, Int32Array, IntArray
+from sglite.executors.forward_batch import FloatArray, HostBatch, Int32Array, IntArray
 from sglite.kernels import cpu
 from sglite.kvcache.host_memory import lazy_zeros
 from sglite.kvcache.kv_pool import BLOCK_TOKENS, KVLayout
@@ -25,7 +25,7 @@ from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import ForwardBatch, IntArray
+    from sglite.executors.forward_batch import ForwardBatch, IntArray
     from sglite.kvcache.kv_pool import KVPool
 
 FEWEST_ROWS = 64

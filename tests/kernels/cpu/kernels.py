@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sglite.engine.forward_batch import AttentionMetadata
+from sglite.executors.forward_batch import AttentionMetadata
 from sglite.kernels import cpu
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool

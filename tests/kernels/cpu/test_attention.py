@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from sglite.engine.forward_batch import AttentionMetadata
+from sglite.executors.forward_batch import AttentionMetadata
 from sglite.kernels.cpu import instruction_sets
 from sglite.kernels.kv_store import store_kv
 from sglite.kernels.paged_attention import reference

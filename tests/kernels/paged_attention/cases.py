@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sglite.engine.forward_batch import AttentionMetadata
+from sglite.executors.forward_batch import AttentionMetadata
 from sglite.kernels.kv_store import store_kv
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVLayer, KVPool

@@ -10,7 +10,7 @@ import torch
 from sglite.kernels.paged_attention import reference, torch_sdpa
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import AttentionMetadata
+    from sglite.executors.forward_batch import AttentionMetadata
     from sglite.kvcache.kv_pool import KVLayer
 
 IMPLEMENTATIONS: dict[str, Callable[..., torch.Tensor]] = {

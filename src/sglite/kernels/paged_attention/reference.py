@@ -9,7 +9,7 @@ import torch
 from sglite.kernels.kv_store import load_kv
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import AttentionMetadata
+    from sglite.executors.forward_batch import AttentionMetadata
     from sglite.kvcache.kv_pool import KVLayer
 
 

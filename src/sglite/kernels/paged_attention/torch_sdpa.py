@@ -19,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from sglite.kernels.kv_store import load_kv
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import AttentionMetadata
+    from sglite.executors.forward_batch import AttentionMetadata
     from sglite.kvcache.kv_pool import KVLayer
 
 QUERY_BLOCK = 512

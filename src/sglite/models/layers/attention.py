@@ -15,7 +15,7 @@ from sglite.models.layers.parallel import TensorParallel
 from sglite.models.spec import DecoderSpec
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import AttentionMetadata
+    from sglite.executors.forward_batch import AttentionMetadata
     from sglite.kernels.rotary_store import Rotation
     from sglite.kvcache.kv_pool import KVLayer
 

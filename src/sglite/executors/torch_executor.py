@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from sglite.engine.row_state import RowState
+from sglite.executors.row_state import RowState
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.language_model import LanguageModel
 from sglite.sampling import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sglite.engine.forward_batch import AttentionMetadata, ForwardBatch
+from sglite.executors.forward_batch import AttentionMetadata, ForwardBatch
 
 
 def make_batch() -> ForwardBatch:

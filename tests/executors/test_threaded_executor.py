@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sglite.engine.threaded_executor import ThreadedExecutor
+from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.scheduler.plan import StepPlan, StepResult
 
 WAIT_S = 20.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sglite.engine.row_state import RowState
+from sglite.executors.row_state import RowState
 from sglite.kvcache.groups import KVGroup
 from sglite.request import SamplingParams
 from sglite.scheduler.plan import PageUpdates, RowSetup, StepPlan

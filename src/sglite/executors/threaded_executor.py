@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sglite.engine.executor import Executor
+from sglite.executors.executor import Executor
 from sglite.scheduler.plan import StepPlan, StepResult
 
 

@@ -14,8 +14,8 @@ import torch
 from sglite.attention.backend import HostRuns
 from sglite.attention.parted import Part
 from sglite.device import Device, Graph, Layout, Staging
-from sglite.engine.device_step import DeviceParts, DeviceStep, RunShape
-from sglite.engine.forward_batch import Int32Array
+from sglite.executors.device_step import DeviceParts, DeviceStep, RunShape
+from sglite.executors.forward_batch import Int32Array
 from sglite.scheduler.plan import StepPlan
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from sglite.device import Device, Layout, Staging
-from sglite.engine.forward_batch import Int32Array
-from sglite.engine.page_tables import PageTables
+from sglite.executors.forward_batch import Int32Array
+from sglite.executors.page_tables import PageTables
 from sglite.kernels.draw import DrawParameters
 from sglite.kernels.page_table import update_page_table
 from sglite.sampling import SamplingState

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from sglite.engine.replay_executor import ReplayExecutor
-from sglite.engine.torch_executor import TorchExecutor
+from sglite.executors.replay_executor import ReplayExecutor
+from sglite.executors.torch_executor import TorchExecutor
 from sglite.kernels.cpu import instruction_sets
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.decoder import Decoder

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from sglite.attention.triton_backend import TritonBackend
 from sglite.device import Device
-from sglite.engine.device_executor import DeviceExecutor, GroupBackends
+from sglite.executors.device_executor import DeviceExecutor, GroupBackends
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.decoder import Decoder
@@ -50,5 +49,4 @@ def make_device_executor(
     )
 
 
-def make_backends(decoder: Decoder, group: KVGroup, page_size: int) -> GroupBackends:
-    ...
+def make_backends(decoder: Decoder, group: KVGroup, page_size: int) -> GroupBackends: ...

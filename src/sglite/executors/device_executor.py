@@ -20,10 +20,10 @@ import torch
 from sglite.attention.backend import AttentionBackend, HostRuns
 from sglite.attention.parted import Part
 from sglite.device import Device, Event, Layout, Staging
-from sglite.engine.decode_graphs import DecodeGraphs
-from sglite.engine.device_rows import DeviceRows
-from sglite.engine.device_step import DeviceParts, DeviceStep, RunShape
-from sglite.engine.forward_batch import Int32Array
+from sglite.executors.decode_graphs import DecodeGraphs
+from sglite.executors.device_rows import DeviceRows
+from sglite.executors.device_step import DeviceParts, DeviceStep, RunShape
+from sglite.executors.forward_batch import Int32Array
 from sglite.sampling import (
     PromptScores,
     SampleOutput,

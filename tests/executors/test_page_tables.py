@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sglite.engine.page_tables import PageTables
+from sglite.executors.page_tables import PageTables
 from sglite.request import SamplingParams
 from sglite.scheduler.plan import RowSetup, StepPlan
 

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from sglite.engine.executor import Executor
-from sglite.engine.torch_executor import TorchExecutor
+from sglite.executors.executor import Executor
+from sglite.executors.torch_executor import TorchExecutor
 from sglite.models.decoder import Decoder
 from sglite.request import FinishReason, LogprobParams, SamplingParams
 from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan, StepResult
-from tests.engine.device import make_device_executor, make_pool
 from tests.engine.harness import GREEDY, Driver
+from tests.executors.device import make_device_executor, make_pool
 from tests.model_harness import PagedSequences, greedy, load_decoder
 from tests.models.parity_models import VOCAB_SIZE, make_model
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sglite.engine.forward_batch import (
+from sglite.executors.forward_batch import (
     AttentionMetadata,
     ForwardBatch,
     HostBatch,
@@ -20,7 +20,7 @@ from sglite.engine.forward_batch import (
     Int32Array,
     IntArray,
 )
-from sglite.engine.page_tables import PageTables
+from sglite.executors.page_tables import PageTables
 from sglite.kvcache.groups import KVGroup
 from sglite.scheduler.plan import StepPlan
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from sglite.attention.parted import Part, PartedAttention
-from sglite.engine.forward_batch import ForwardBatch
+from sglite.executors.forward_batch import ForwardBatch
 from sglite.kernels.draw import draw
 from sglite.kernels.page_table import update_page_table
 from sglite.kernels.step_inputs import StepInputs, StepTokens, step_inputs
 
 if TYPE_CHECKING:
-    from sglite.engine.device_rows import DeviceRows
+    from sglite.executors.device_rows import DeviceRows
     from sglite.kvcache.kv_pool import KVPool
     from sglite.models.decoder import Decoder
     from sglite.models.language_model import LanguageModel

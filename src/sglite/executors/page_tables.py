@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sglite.engine.forward_batch import Int32Array
+from sglite.executors.forward_batch import Int32Array
 from sglite.scheduler.plan import StepPlan
 
 

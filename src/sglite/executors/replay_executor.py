@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sglite.engine.torch_executor import StepHandle, TorchExecutor
+from sglite.executors.torch_executor import StepHandle, TorchExecutor
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.replayed_decoder import ReplayedDecoder
 from sglite.sampling import SampleResult
