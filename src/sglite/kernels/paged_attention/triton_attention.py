@@ -44,9 +44,10 @@ class Launch:
 def launch_of(work: DeviceWork, k_SKD: torch.Tensor) -> Launch:
     """What fits a multiprocessor without spilling; ``tools/gpu_kernels.py`` shows what it takes."""
     is_wide = k_SKD.dtype.itemsize * k_SKD.shape[2] > 256
+    num_stages = 2 if is_wide else 3
     if work.is_causal:
-        return Launch(8 if work.rows > 64 else 4, 2, splits_edges=True)
-    return Launch(4, 2 if is_wide else 3, splits_edges=False)
+        return Launch(8, num_stages, splits_edges=True)
+    return Launch(4, num_stages, splits_edges=False)
 
 
 def attend(
@@ -223,11 +224,14 @@ def add_tiles(
     kind: tl.constexpr = q_rows.dtype
     block_dim: tl.constexpr = q_rows.shape[1]
     step, dim = tl.arange(0, KEYS), tl.arange(0, block_dim)
+    if PAGE_SIZE % KEYS == 0:
+        page = tl.load(table + first * KEYS // PAGE_SIZE, mask=first < last, other=0)
     for tile in tl.range(first, last, num_stages=STAGES):
         start = tile * KEYS
         is_key = (start + step >= begin) & (start + step < end)
         if PAGE_SIZE % KEYS == 0:
-            base = tl.load(table + start // PAGE_SIZE).to(tl.int64) * PAGE_SIZE + start % PAGE_SIZE
+            base = page.to(tl.int64) * PAGE_SIZE + start % PAGE_SIZE
+            page = tl.load(table + (start + KEYS) // PAGE_SIZE, mask=tile + 1 < last, other=0)
             place = base * slot_stride + (step[:, None] * slot_stride + dim[None, :])
             slot = base + step
         else:

@@ -95,19 +95,14 @@ class Tiling:
 
 
 class Tiles(NamedTuple):
-    """Tiles of queries, each with the range of keys that any of them sees: int32 ``[U]``.
+    """Tiles of queries, each with the range of keys that any of them sees: int32.
 
-    ``first_U`` is the first query of each tile, ``counts_U`` their number. Queries ``tokens_Q``
-    are packed tokens. Keys begin at a multiple of ``TILE_KEYS``, or where the window does.
+    ``items_U6`` says them as items would be that nobody has divided; their queries are the packed
+    tokens ``tokens_Q``. Keys begin at a multiple of ``TILE_KEYS``, or where the window does.
     """
 
+    items_U6: Int32Array
     tokens_Q: Int32Array
-    first_U: Int32Array
-    counts_U: Int32Array
-    rows_U: Int32Array
-    begin_U: Int32Array
-    end_U: Int32Array
-    positions_U: Int32Array
 
 
 def most_items(num_runs: int, tiling: Tiling, max_seq_len: int) -> int:
@@ -132,25 +127,21 @@ def decode_work(
     sequence begins at ``private_begin_R``.
     """
     counting_R = np.arange(len(rows_R), dtype=np.int32)
-    if private_begin_R is None:
-        if window is None:
-            private_begin_R = np.zeros_like(seq_lens_R)
-        else:
-            private_begin_R = np.maximum(seq_lens_R - np.int32(window), 0)
-    private = Tiles(
-        counting_R,
-        counting_R,
-        np.ones_like(counting_R),
-        rows_R,
-        private_begin_R,
-        seq_lens_R,
-        seq_lens_R - np.int32(1),
+    items_U6 = np.zeros((len(rows_R), ITEM_WORDS), dtype=np.int32)
+    items_U6[:, 0] = counting_R
+    items_U6[:, 1] = 1
+    items_U6[:, 2] = rows_R
+    items_U6[:, 4] = seq_lens_R
+    if window is not None:
+        items_U6[:, 3] = np.maximum(seq_lens_R - np.int32(window), 0)
+    if shared is None or private_begin_R is None:
+        return cut(Tiles(items_U6, counting_R), tiling, is_shared=False)
+    items_U6[:, 0] += np.int32(len(shared.tokens_Q))
+    items_U6[:, 3] = np.maximum(items_U6[:, 3], private_begin_R)
+    both = Tiles(
+        np.concatenate((shared.items_U6, items_U6)), np.concatenate((shared.tokens_Q, counting_R))
     )
-    if shared is None:
-        return cut(private, tiling, is_shared=False)
-    both = [np.concatenate(fields) for fields in zip(shared, private, strict=True)]
-    both[1][len(shared.first_U) :] += len(shared.tokens_Q)
-    return cut(Tiles(*both), tiling, is_shared=True)
+    return cut(both, tiling, is_shared=True)
 
 
 def chunk_work(
@@ -162,96 +153,88 @@ def chunk_work(
     window: int | None = None,
 ) -> WorkList:
     """The work of runs ``[R + 1]`` of new tokens at the ends of sequences ``[R]``."""
-    lengths_R = np.diff(offsets)
-    tiles_R = -(-lengths_R // tiling.tokens)
-    run_U = np.repeat(np.arange(len(lengths_R), dtype=np.int32), tiles_R)
+    tiles_R = -(-np.diff(offsets) // tiling.tokens)
+    run_U = np.repeat(np.arange(len(rows_R), dtype=np.int32), tiles_R)
+    run_end_U = offsets[run_U + 1]
+    items_U6 = np.zeros((len(run_U), ITEM_WORDS), dtype=np.int32)
     first_U = offsets[run_U] + counting(tiles_R) * np.int32(tiling.tokens)
-    counts_U = np.minimum(offsets[run_U + 1] - first_U, np.int32(tiling.tokens))
-    positions_U = seq_lens_R[run_U] - offsets[run_U + 1] + first_U
-    begin_U = np.zeros_like(first_U)
+    positions_U = seq_lens_R[run_U] - run_end_U + first_U
+    items_U6[:, 0] = first_U
+    items_U6[:, 1] = np.minimum(run_end_U - first_U, tiling.tokens)
+    items_U6[:, 2] = rows_R[run_U]
+    items_U6[:, 4] = positions_U + items_U6[:, 1]
+    items_U6[:, 5] = positions_U
     if window is not None:
-        begin_U = np.maximum(positions_U - np.int32(window - 1), 0)
-    tiles = Tiles(
-        np.arange(offsets[-1], dtype=np.int32),
-        first_U,
-        counts_U,
-        rows_R[run_U],
-        begin_U,
-        positions_U + counts_U,
-        positions_U,
-    )
-    return cut(tiles, tiling, is_shared=False)
+        items_U6[:, 3] = np.maximum(positions_U - np.int32(window - 1), 0)
+    tokens_Q = np.arange(offsets[-1], dtype=np.int32)
+    return cut(Tiles(items_U6, tokens_Q), tiling, is_shared=False)
 
 
 def cut(tiles: Tiles, tiling: Tiling, *, is_shared: bool) -> WorkList:
     """Divide the keys of long tiles. ``is_shared``: a token may be in more than one tile."""
-    origin_U = tiles.begin_U // TILE_KEYS
-    num_keys_U = -(-tiles.end_U // TILE_KEYS) - origin_U
+    begin_U, end_U = tiles.items_U6[:, 3], tiles.items_U6[:, 4]
+    origin_U = begin_U // np.int32(TILE_KEYS)
+    num_keys_U = (end_U + np.int32(TILE_KEYS - 1)) // np.int32(TILE_KEYS) - origin_U
     if tiling.fixed_part is None:
         total = int(num_keys_U.sum(dtype=np.int64))
         longest = max(SHORTEST_PART, -(-total // tiling.parts))
     else:
         longest = tiling.fixed_part // TILE_KEYS
-        num_keys_U += origin_U % longest
-        origin_U -= origin_U % longest
-    if not is_shared and (not len(num_keys_U) or num_keys_U.max() <= longest):
-        return _whole(tiles, num_keys_U)
-    parts_U = -(-num_keys_U // longest)
-    # Equal parts, not long ones and a rest, unless their places are fixed.
-    share_U = np.full_like(parts_U, longest)
-    if tiling.fixed_part is None:
-        share_U = -(-num_keys_U // parts_U)
+        num_keys_U += origin_U % np.int32(longest)
+        origin_U -= origin_U % np.int32(longest)
+    is_whole = not len(num_keys_U) or int(num_keys_U.max()) <= longest
+    items_I6, tokens_Q = tiles.items_U6, tiles.tokens_Q
+    if not is_whole:
+        items_I6, tokens_Q = _divided(tiles, tiling, origin_U, num_keys_U, longest)
+    if is_whole and not is_shared:
+        queries_Q2 = np.full((len(tokens_Q), 2), -1, dtype=np.int32)
+        queries_Q2[:, 0] = tokens_Q
+        nothing = np.zeros(0, dtype=np.int32)
+        parts = queries_Q2, nothing.reshape(0, 2), nothing
+    else:
+        parts = _place_parts(tokens_Q)
+    # The last to start are the short ones; equal ones stay in order.
+    order_I = np.argsort(items_I6[:, 3] - items_I6[:, 4], kind="stable")
+    return WorkList(items_I6[order_I], *parts)
+
+
+def _divided(
+    tiles: Tiles, tiling: Tiling, origin_U: Int32Array, num_keys_U: Int32Array, longest: int
+) -> tuple[Int32Array, Int32Array]:
+    """Items ``[I, 6]`` and the tokens of their queries ``[Q]``, none longer than ``longest``.
+
+    ``num_keys_U`` counts tiles of keys from ``origin_U`` on, in tiles as well.
+    """
+    parts_U = -(-num_keys_U // np.int32(longest))
     tile_I = np.repeat(np.arange(len(parts_U), dtype=np.int32), parts_U)
-    share_I = share_U[tile_I]
-    at_I = (origin_U[tile_I] + counting(parts_U) * share_I) * np.int32(TILE_KEYS)
-    begin_I = np.maximum(tiles.begin_U[tile_I], at_I)
-    end_I = np.minimum(tiles.end_U[tile_I], at_I + share_I * np.int32(TILE_KEYS))
-    counts_I = tiles.counts_U[tile_I]
-    first_I = np.cumsum(counts_I, dtype=np.int32) - counts_I
-    moved_I = tiles.first_U[tile_I] - first_I
-    tokens_Q = np.repeat(moved_I, counts_I) + np.arange(int(counts_I.sum()), dtype=np.int32)
-    tokens_Q = tiles.tokens_Q[tokens_Q]
-    fields = (
-        first_I, counts_I, tiles.rows_U[tile_I], begin_I, end_I, tiles.positions_U[tile_I],
-    )  # fmt: skip
-    queries_Q2, merges_M2, slot_tokens_S = _place_parts(tokens_Q)
-    return WorkList(_longest_first(fields), queries_Q2, merges_M2, slot_tokens_S)
-
-
-def _whole(tiles: Tiles, num_keys_U: Int32Array) -> WorkList:
-    """Each tile as one item, whose queries have all their keys in it."""
-    queries_Q2 = np.full((len(tiles.tokens_Q), 2), -1, dtype=np.int32)
-    queries_Q2[:, 0] = tiles.tokens_Q
-    items_I6 = _longest_first(
-        (
-            tiles.first_U, tiles.counts_U, tiles.rows_U, tiles.begin_U, tiles.end_U,
-            tiles.positions_U,
-        )
-    )  # fmt: skip
-    return WorkList(
-        items_I6, queries_Q2, np.zeros((0, 2), dtype=np.int32), np.zeros(0, dtype=np.int32)
-    )
-
-
-def _longest_first(fields: tuple[Int32Array, ...]) -> Int32Array:
-    """Items ``[I, 6]`` by falling number of keys; equal ones stay in order."""
-    items_6I = np.array(fields, dtype=np.int32)
-    order_I = np.argsort(items_6I[3] - items_6I[4], kind="stable")
-    return np.ascontiguousarray(items_6I.T[order_I])
+    share_I: Int32Array | np.int32 = np.int32(longest)
+    if tiling.fixed_part is None:  # equal parts, not long ones and a rest
+        share_I = (-(-num_keys_U // parts_U))[tile_I]
+    at_I = origin_U[tile_I] + counting(parts_U) * share_I
+    items_I6 = tiles.items_U6[tile_I]
+    items_I6[:, 3] = np.maximum(items_I6[:, 3], at_I * np.int32(TILE_KEYS))
+    items_I6[:, 4] = np.minimum(items_I6[:, 4], (at_I + share_I) * np.int32(TILE_KEYS))
+    counts_I = items_I6[:, 1]
+    ends_I = np.cumsum(counts_I, dtype=np.int32)
+    first_I = ends_I - counts_I
+    sources_Q = np.repeat(items_I6[:, 0] - first_I, counts_I)
+    sources_Q += np.arange(len(sources_Q), dtype=np.int32)
+    items_I6[:, 0] = first_I
+    return items_I6, tiles.tokens_Q[sources_Q]
 
 
 def _place_parts(tokens_Q: Int32Array) -> tuple[Int32Array, Int32Array, Int32Array]:
     """Queries with their slots, merges and tokens of slots; slots in the order of the keys."""
     counts_T = np.bincount(tokens_Q)
-    has_parts_T = counts_T > 1
-    has_parts_Q = has_parts_T[tokens_Q]
-    parts = np.flatnonzero(has_parts_Q)
+    parts = np.flatnonzero((counts_T > 1)[tokens_Q])
     parts = parts[np.argsort(tokens_Q[parts], kind="stable")]
     queries_Q2 = np.full((len(tokens_Q), 2), -1, dtype=np.int32)
     queries_Q2[:, 0] = tokens_Q
     queries_Q2[parts, 1] = np.arange(len(parts), dtype=np.int32)
-    counts_M = counts_T[has_parts_T]
-    merges_M2 = np.stack((np.cumsum(counts_M) - counts_M, counts_M), axis=1).astype(np.int32)
+    counts_M = counts_T[counts_T > 1]
+    merges_M2 = np.empty((len(counts_M), 2), dtype=np.int32)
+    merges_M2[:, 0] = np.cumsum(counts_M) - counts_M
+    merges_M2[:, 1] = counts_M
     return queries_Q2, merges_M2, tokens_Q[parts]
 
 
