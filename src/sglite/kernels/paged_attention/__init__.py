@@ -1,4 +1,8 @@
-"""Attention of packed runs over KV pages: signature, shape contract and dispatch."""
+"""Attention of packed runs over KV pages: signatures, shape contracts and dispatch.
+
+Two ways to say what is attended: a step's runs (:func:`paged_attention`, which works out the rest
+itself), or a work list that was made for the device (:func:`attend_work`).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sglite.kernels.paged_attention import reference, torch_sdpa
+from sglite.kernels import triton_support
+from sglite.kernels.paged_attention import reference, torch_sdpa, work_reference
 
 if TYPE_CHECKING:
     from sglite.executors.forward_batch import AttentionMetadata
+    from sglite.kernels.paged_attention.work_list import DeviceWork, Scores
     from sglite.kvcache.kv_pool import KVLayer
 
 IMPLEMENTATIONS: dict[str, Callable[..., torch.Tensor]] = {
@@ -43,3 +49,36 @@ def paged_attention(
     softcap)``.
     """
     return IMPLEMENTATIONS[implementation](q_TND, kv_layer, metadata, scale=scale, softcap=softcap)
+
+
+def attend_work(
+    q_TND: torch.Tensor,
+    kv_layer: KVLayer,
+    page_table_WP: torch.Tensor,
+    work: DeviceWork,
+    out_TND: torch.Tensor,
+    *,
+    page_size: int,
+    scores: Scores,
+) -> None:
+    """Write the attended values of all queries of a work list to ``out_TND``.
+
+    | tensor | shape | dtype |
+    |---|---|---|
+    | q_TND, out_TND | [T, N, D] | float32, bfloat16 or float16; contiguous |
+    | kv_layer | as above | |
+    | page_table_WP | [W, P] | int32; items name its rows |
+
+    Tokens without a query keep what stands in ``out_TND``. Keys outside an item's range, and those
+    that a query of a chunk does not see, are not read into its result, whatever they hold.
+    """
+    if triton_support.runs_on(q_TND):
+        from sglite.kernels.paged_attention import triton_attention
+
+        triton_attention.attend(
+            q_TND, kv_layer, page_table_WP, work, out_TND, page_size=page_size, scores=scores
+        )
+        return
+    work_reference.attend(
+        q_TND, kv_layer, page_table_WP, work, out_TND, page_size=page_size, scores=scores
+    )
