@@ -1,0 +1,72 @@
+"""The lazy device does what was enqueued, in order, and not before somebody waits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.device_double import LazyDevice
+
+
+def test_nothing_is_done_before_a_wait_and_then_only_what_the_event_is_behind():
+    device, done = LazyDevice(), []
+    device.run(lambda: done.append("first"))
+    event = device.record()
+    device.run(lambda: done.append("second"))
+
+    assert done == []
+    event.wait()
+    assert done == ["first"]
+    event.wait()
+    assert done == ["first"]
+    device.synchronize()
+    assert done == ["first", "second"]
+    assert (device.num_runs, device.num_done) == (2, 2)
+
+
+def test_a_graph_is_done_at_its_replays_and_not_at_its_capture():
+    device, total = LazyDevice(), torch.zeros(())
+    graph = device.capture(lambda: total.add_(1))
+    device.synchronize()
+    assert total == 0
+
+    graph.replay()
+    device.run(lambda: total.mul_(10))
+    graph.replay()
+    assert total == 0
+    device.synchronize()
+
+    assert total == 11
+    assert (device.num_captures, device.num_replays) == (1, 2)
+
+
+def test_a_staging_buffer_that_is_overwritten_too_early_gives_something_wrong():
+    device, result = LazyDevice(), torch.zeros(2, dtype=torch.int32)
+    words = device.host_words(2)
+    assert words.dtype == torch.int32 and words.tolist() == [0, 0]
+    words.fill_(1)
+    device.run(lambda: result.copy_(words))
+    words.fill_(2)
+    device.synchronize()
+
+    assert result.tolist() == [2, 2]
+
+
+def test_a_fault_is_raised_by_the_waits_and_ends_all_work():
+    device, done = LazyDevice(), []
+    device.run(lambda: done.append(1))
+    before = device.record()
+    device.run(lambda: 1 // 0)
+    device.run(lambda: done.append(2))
+
+    before.wait()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            device.synchronize()
+    assert done == [1]
+
+
+def test_the_half_of_its_memory_is_free():
+    free_bytes, total_bytes = LazyDevice().memory()
+
+    assert total_bytes == 2 * free_bytes
