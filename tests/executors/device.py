@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from sglite.attention.backend import AttentionShape
+from sglite.attention.triton_backend import TritonBackend
 from sglite.device import Device
 from sglite.executors.device_executor import DeviceExecutor, GroupBackends
 from sglite.kvcache.groups import KVGroup
@@ -41,7 +43,10 @@ def make_device_executor(
         decoder,
         pool,
         device or LazyDevice(),
-        [make_backends(decoder, group, page_size) for group in pool.groups],
+        [
+            make_backends(decoder, group, page_size=page_size, max_tokens=max_tokens)
+            for group in pool.groups
+        ],
         max_rows=max_rows,
         max_tokens=max_tokens,
         graph_sizes=graph_sizes,
@@ -49,4 +54,22 @@ def make_device_executor(
     )
 
 
-def make_backends(decoder: Decoder, group: KVGroup, page_size: int) -> GroupBackends: ...
+def make_backends(
+    decoder: Decoder, group: KVGroup, *, page_size: int, max_tokens: int
+) -> GroupBackends:
+    spec = decoder.spec
+    shape = AttentionShape(
+        num_heads=spec.num_attention_heads,
+        num_kv_heads=decoder.num_kv_heads,
+        head_dim=spec.head_dim,
+        page_size=page_size,
+        dtype=torch.float32,
+        scale=spec.attention_scale,
+        softcap=spec.attention_softcap,
+        window=group.window,
+    )
+    decode, prefill = (
+        TritonBackend(shape, is_decode=is_decode, max_seq_len=max_tokens, num_multiprocessors=4)
+        for is_decode in (True, False)
+    )
+    return GroupBackends(decode, prefill)

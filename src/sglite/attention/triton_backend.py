@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sglite.attention.backend import BoundAttention, HostRuns, Int32Array
+from sglite.attention.backend import AttentionShape, BoundAttention, HostRuns, Int32Array
 from sglite.kernels.paged_attention import attend_work
 from sglite.kernels.paged_attention.prefix_groups import find_groups, group_tiles
 from sglite.kernels.paged_attention.work_list import (
@@ -44,17 +44,6 @@ DECODE_PROGRAMS, CHUNK_PROGRAMS = 3, 1
 SHORTEST_FIXED_PART, MOST_FIXED_PARTS = 1024, 16
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionShape:
-    """What all layers of a KV group have in common."""
-
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    page_size: int
-    window: int | None = None
-
-
 class TritonBackend:
     """Attends single tokens (``is_decode``) or longer runs of one KV group.
 
@@ -65,6 +54,7 @@ class TritonBackend:
 
     name = "triton"
     can_capture = True
+    prepares_on_host = False
 
     def __init__(
         self,
@@ -156,9 +146,7 @@ class TritonBackend:
                 capacities = self.capacities(len(runs.rows_R))
                 if all(array.size <= capacities[name] for name, array in _arrays(work).items()):
                     return work
-        return decode_work(
-            runs.rows_R, runs.seq_lens_R, self._tiling, window=self._shape.window
-        )
+        return decode_work(runs.rows_R, runs.seq_lens_R, self._tiling, window=self._shape.window)
 
     def _shared_tiles(self, runs: HostRuns) -> tuple[Tiles | None, Int32Array | None]:
         """Tiles of what runs share, and where each run's own keys begin; None: nothing is shared.

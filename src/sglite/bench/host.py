@@ -57,6 +57,8 @@ SPEC = DecoderSpec(
     rope=RopeSpec(theta=1e6),
     tie_word_embeddings=True,
     qk_norm=True,
+    attention_scale=128**-0.5,
+    sliding_windows=(None,) * 28,
 )
 
 
@@ -117,13 +119,20 @@ def _backends(group: KVGroup) -> GroupBackends:
         num_kv_heads=SPEC.num_kv_heads,
         head_dim=SPEC.head_dim,
         page_size=PAGE_SIZE,
+        dtype=torch.bfloat16,
+        scale=SPEC.attention_scale,
         window=group.window,
     )
-    sizes = {"max_seq_len": CONTEXT, "num_multiprocessors": MULTIPROCESSORS}
-    return GroupBackends(
-        TritonBackend(shape, is_decode=True, **sizes),
-        TritonBackend(shape, is_decode=False, **sizes),
+    decode, prefill = (
+        TritonBackend(
+            shape,
+            is_decode=is_decode,
+            max_seq_len=CONTEXT,
+            num_multiprocessors=MULTIPROCESSORS,
+        )
+        for is_decode in (True, False)
     )
+    return GroupBackends(decode, prefill)
 
 
 def fill(engine: Engine, *, batch: int) -> None:

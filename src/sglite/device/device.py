@@ -44,7 +44,12 @@ class Device(Protocol):
         """Enqueue ``work`` behind all that was enqueued before."""
 
     def capture(self, work: Callable[[], object]) -> Graph:
-        """Record ``work`` without doing it; what it allocates is shared with other graphs.
+        """Record ``work``; what it allocates is shared with other graphs.
+
+        ``work`` may be done a few times before it is recorded, for what it needs only once, so its
+        inputs must be such that this does no harm. Recording does nothing on the device: no tensor
+        has a value by it. Python code runs now and not at a replay, so what it reads of the host
+        stays as it is now.
 
         Graphs that share memory must not be replayed at once, and what one leaves in its own
         temporaries is gone with the next replay. Capture the largest first.

@@ -5,10 +5,15 @@ Shape legend: T tokens packed, R runs, P pages of the longest row. See docs/shap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from sglite.attention.parted import PartedAttention
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -97,26 +102,33 @@ class ForwardBatch:
     |---|---|---|---|
     | input_ids_T | [T] | int64 | packed tokens, run after run |
     | positions_T | [T] | int64 | position of each token in its sequence |
-    | attention | [groups] | | one AttentionMetadata per KV group |
+    | attention | [groups] | | what attention reads, one per KV group |
     | group_of_layer | [layers] | list | index into ``attention`` |
     """
 
     input_ids_T: torch.Tensor
     positions_T: torch.Tensor
-    attention: list[AttentionMetadata]
+    attention: Sequence[AttentionMetadata | PartedAttention]
     group_of_layer: list[int]
 
     def on_host(self) -> HostBatch:
         """The same inputs for a model that reads the host's arrays; no token is sampled."""
-        runs = self.attention[0]
+        groups = self._metadata()
+        runs = groups[0]
         return HostBatch(
             self.input_ids_T.numpy(),
             self.positions_T.numpy(),
             np.asarray(runs.run_offsets, dtype=np.int32),
             runs.seq_lens_R.numpy(),
-            [HostGroup(g.page_table_RP.numpy(), g.out_slots_T.numpy()) for g in self.attention],
+            [HostGroup(g.page_table_RP.numpy(), g.out_slots_T.numpy()) for g in groups],
             np.empty(0, dtype=np.int32),
         )
+
+    def _metadata(self) -> list[AttentionMetadata]:
+        """``attention``, of a batch that was laid out on the host."""
+        found = [group for group in self.attention if isinstance(group, AttentionMetadata)]
+        assert len(found) == len(self.attention), "this batch was laid out for backends"
+        return found
 
     def check(self, *, vocab_size: int) -> None:
         """Assert the table above; used with ``--check`` and in tests."""
@@ -125,7 +137,7 @@ class ForwardBatch:
         assert self.input_ids_T.dtype == self.positions_T.dtype == torch.int64
         assert int(self.input_ids_T.min()) >= 0, "negative token id in a batch"
         assert int(self.input_ids_T.max()) < vocab_size, "token id beyond the vocabulary"
-        for metadata in self.attention:
+        for metadata in self._metadata():
             runs = len(metadata.seq_lens)
             assert metadata.run_offsets[0] == 0 and metadata.run_offsets[-1] == num_tokens
             assert len(metadata.run_offsets) == runs + 1

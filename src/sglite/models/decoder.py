@@ -5,7 +5,7 @@ Shape legend: T tokens packed, R rows, E hidden, V vocab. See docs/shapes.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget, weight_map
 
 if TYPE_CHECKING:
-    from sglite.executors.forward_batch import AttentionMetadata, ForwardBatch
+    from sglite.executors.forward_batch import ForwardBatch
     from sglite.kernels.rotary_store import Rotation
     from sglite.kvcache.kv_pool import KVLayer, KVLayout, KVPool
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 class DecoderLayer(nn.Module):
     """One block: attention, then MLP, each on the normalised residual stream and added to it.
 
-    What a block adds last is handed on, for the next norm reads the sum anyway.
+    What a block adds last is handed on, for the next norm reads the sum anyway. A block comes in
+    two parts, before and after the queries attend: what lies between two attentions sees tokens
+    and no runs.
     """
 
     def __init__(
@@ -46,24 +48,32 @@ class DecoderLayer(nn.Module):
         self.mlp_norm = RMSNorm(hidden, eps=eps, dtype=dtype, device=device)
         self.mlp = GatedMLP(spec, tp=tp, dtype=dtype, device=device)
 
-    def forward(
+    def project(
         self,
         hidden_TE: torch.Tensor,
         delta_TE: torch.Tensor | None,
         rotation: Rotation,
-        metadata: AttentionMetadata,
         kv_layer: KVLayer,
+        out_slots_T: torch.Tensor,
     ) -> torch.Tensor:
-        """What the residual stream ``hidden_TE`` still lacks, ``[T, E]``; None: nothing yet.
+        """Queries ``[T, N, D]`` for attention; the new tokens' K and V are in ``kv_layer`` then.
 
-        The stream is changed in place: ``delta_TE`` is added to it, and what attention gives.
+        ``delta_TE`` is what the residual stream ``hidden_TE`` still lacks; None: nothing yet. It is
+        added to the stream in place.
         """
         if delta_TE is None:
             normed_TE = self.input_norm(hidden_TE)
         else:
             normed_TE = self.input_norm.after_adding(delta_TE, hidden_TE)
-        attended_TE = self.attention(normed_TE, rotation, metadata, kv_layer)
-        mlp_TE: torch.Tensor = self.mlp(self.mlp_norm.after_adding(attended_TE, hidden_TE))
+        return self.attention.project(normed_TE, rotation, kv_layer, out_slots_T)
+
+    def finish(self, hidden_TE: torch.Tensor, attended_TND: torch.Tensor) -> torch.Tensor:
+        """What the residual stream ``hidden_TE`` lacks after the block, ``[T, E]``.
+
+        What attention gives is added to the stream in place.
+        """
+        delta_TE = self.attention.finish(attended_TND)
+        mlp_TE: torch.Tensor = self.mlp(self.mlp_norm.after_adding(delta_TE, hidden_TE))
         return mlp_TE
 
 
@@ -113,6 +123,10 @@ class Decoder(nn.Module):
         """Memory of the weights."""
         return sum(parameter.nbytes for parameter in self.parameters())
 
+    def blocks(self) -> list[DecoderLayer]:
+        """The layers in order."""
+        return cast("list[DecoderLayer]", list(self.layers))
+
     def load_plan(self) -> dict[str, WeightTarget]:
         """Where each required tensor of a checkpoint goes, by its Hugging Face name."""
         return weight_map(self.spec, self.tp)
@@ -129,9 +143,11 @@ class Decoder(nn.Module):
         rotation = self.rotary(batch.positions_T, runs.seq_lens, runs.run_offsets)
         hidden_TE = self.embed_tokens(batch.input_ids_T)
         delta_TE = None
-        for index, layer in enumerate(self.layers):
-            metadata = batch.attention[batch.group_of_layer[index]]
-            delta_TE = layer(hidden_TE, delta_TE, rotation, metadata, kv_pool.layer(index))
+        for index, layer in enumerate(self.blocks()):
+            metadata, kv_layer = batch.attention[batch.group_of_layer[index]], kv_pool.layer(index)
+            q_TND = layer.project(hidden_TE, delta_TE, rotation, kv_layer, metadata.out_slots_T)
+            attended_TND = layer.attention.attend(q_TND, metadata, kv_layer)
+            delta_TE = layer.finish(hidden_TE, attended_TND)
         assert delta_TE is not None, "a model has layers"
         return self.norm.after_adding(delta_TE, hidden_TE)
 

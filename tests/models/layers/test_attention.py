@@ -24,6 +24,8 @@ def test_partial_sums_of_the_ranks_add_up(architecture, size):
         metadata = batch.attention[0]
         rotation = decoder.rotary(batch.positions_T, metadata.seq_lens, metadata.run_offsets)
         kv_layer = sequences.pool.layer(0)
-        outputs.append(decoder.layers[0].attention(hidden, rotation, metadata, kv_layer))
+        attention = decoder.blocks()[0].attention
+        q = attention.project(hidden, rotation, kv_layer, metadata.out_slots_T)
+        outputs.append(attention.finish(attention.attend(q, metadata, kv_layer)))
 
     torch.testing.assert_close(sum(outputs[1:]), outputs[0], atol=1e-5, rtol=1e-4)

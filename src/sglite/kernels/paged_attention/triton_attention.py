@@ -241,7 +241,7 @@ def add_tiles(
         if k_tiles is not None and not IS_EDGE:
             k = k_tiles.load([base.to(tl.int32), kv_head * HEAD_DIM])
             v = v_tiles.load([base.to(tl.int32), kv_head * HEAD_DIM])
-        elif IS_EDGE or HEAD_DIM != block_dim:
+        elif IS_EDGE or block_dim != HEAD_DIM:
             # A stale NaN times a weight of zero is a NaN: what is hidden is not loaded either.
             is_number = (dim < HEAD_DIM)[None, :]
             if IS_EDGE:

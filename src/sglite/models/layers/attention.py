@@ -15,13 +15,17 @@ from sglite.models.layers.parallel import TensorParallel
 from sglite.models.spec import DecoderSpec
 
 if TYPE_CHECKING:
+    from sglite.attention.parted import PartedAttention
     from sglite.executors.forward_batch import AttentionMetadata
     from sglite.kernels.rotary_store import Rotation
     from sglite.kvcache.kv_pool import KVLayer
 
 
 class SelfAttention(nn.Module):
-    """Grouped-query attention over the KV pool; q, k and v are one product."""
+    """Grouped-query attention over the KV pool; q, k and v are one product.
+
+    Three steps: ``project``, ``attend``, ``finish``. Only the second depends on the runs.
+    """
 
     def __init__(
         self,
@@ -49,22 +53,28 @@ class SelfAttention(nn.Module):
             self.q_norm = RMSNorm(dim, eps=spec.rms_norm_eps, dtype=dtype, device=device)
             self.k_norm = RMSNorm(dim, eps=spec.rms_norm_eps, dtype=dtype, device=device)
 
-    def forward(
+    def project(
         self,
         hidden_TE: torch.Tensor,
         rotation: Rotation,
-        metadata: AttentionMetadata,
         kv_layer: KVLayer,
+        out_slots_T: torch.Tensor,
     ) -> torch.Tensor:
-        """``[T, E] -> [T, E]``; writes the new tokens' K and V into ``kv_layer``."""
+        """Queries ``[T, N, D]``; the new tokens' K and V are in ``kv_layer`` then."""
         all_heads = self.num_heads + 2 * self.num_kv_heads
         qkv_THD = self.qkv(hidden_TE).view(hidden_TE.shape[0], all_heads, self.head_dim)
         norms = None
         if self.q_norm is not None and self.k_norm is not None:
             norms = HeadNorms(self.q_norm.weight, self.k_norm.weight, self.q_norm.eps)
-        q_TND = rotary_store(
-            qkv_THD, self.num_heads, rotation, kv_layer, metadata.out_slots_T, norms=norms
-        )
-        out_TND = attention(q_TND, metadata, kv_layer, scale=self.scale, softcap=self.softcap)
-        result: torch.Tensor = self.output(out_TND.flatten(1))
+        return rotary_store(qkv_THD, self.num_heads, rotation, kv_layer, out_slots_T, norms=norms)
+
+    def attend(
+        self, q_TND: torch.Tensor, metadata: AttentionMetadata, kv_layer: KVLayer
+    ) -> torch.Tensor:
+        """What the queries find in the cache, ``[T, N, D]``."""
+        return attention(q_TND, metadata, kv_layer, scale=self.scale, softcap=self.softcap)
+
+    def finish(self, attended_TND: torch.Tensor) -> torch.Tensor:
+        """The output projection, ``[T, N, D] -> [T, E]``."""
+        result: torch.Tensor = self.output(attended_TND.flatten(1))
         return result
