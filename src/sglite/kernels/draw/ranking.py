@@ -74,7 +74,8 @@ def surviving_tokens(
     mass_before_RK = probs_RK.cumsum(-1) - probs_RK
     ranks_K = torch.arange(k, device=probs_RV.device)
     kept_RK = ranks_K < top_k_R[:, None]
-    kept_RK &= mass_before_RK < top_p_R[:, None]
+    # The sum may be rounded to 1 before the last token, and 1 filters nothing.
+    kept_RK &= (mass_before_RK < top_p_R[:, None]) | (top_p_R[:, None] >= 1)
     kept_RK &= probs_RK >= min_p_R[:, None] * probs_RK[:, :1]
     kept_RK[:, 0] = True
     return probs_RK.masked_fill(~kept_RK, 0.0), ids_RK
