@@ -142,33 +142,36 @@ def variants() -> list[Variant]:
             {"num_warps": 1},
         )
     )
-    found.append(
-        Variant(
-            "draw, blocks",
-            triton_draw.race_kernel,
-            {
-                "logits": half,
-                "temperatures": "*fp32",
-                "keys": words,
-                "scores": "*fp32",
-                "tokens": words,
-                "vocab_size": "i32",
-                "stride": "i32",
-                "num_blocks": "i32",
-            },
-            {"BLOCK": triton_draw.BLOCK},
-            {"num_warps": 8},
-        )
-    )
-    found.append(
-        Variant(
-            "draw, winners",
+    for name, kernel, more, constants, warps in (
+        ("blocks", triton_draw.race_kernel, {}, {}, 8),
+        (
+            "tokens",
             triton_draw.winner_kernel,
-            {"scores": "*fp32", "tokens": words, "token_ids": "*i64", "num_blocks": "i32"},
-            {"BLOCKS": 64},
-            {"num_warps": 1},
+            {"min_ps": "*fp32", "top_ks": "*i64", "last_tokens": "*i64", "token_ids": words},
+            {"NUM_BLOCKS": 64},
+            32,
+        ),
+    ):
+        found.append(
+            Variant(
+                f"draw, {name}",
+                kernel,
+                {
+                    "logits": half,
+                    "vocab_size": "i32",
+                    "stride": "i32",
+                    **dict.fromkeys(("rows", "positions", "tokens"), words),
+                    **dict.fromkeys(
+                        ("temperatures", "top_ps", "peaks", "scores", "sums"), "*fp32"
+                    ),
+                    "seeds": "*i64",
+                    "num_blocks": "i32",
+                    **more,
+                },
+                {"BLOCK": triton_draw.BLOCK, **constants},
+                {"num_warps": warps},
+            )
         )
-    )
     return found
 
 

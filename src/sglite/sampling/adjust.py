@@ -13,7 +13,7 @@ import torch
 
 from sglite.sampling.batch import SamplingBatch
 from sglite.sampling.counts import OutputCounts
-from sglite.sampling.ranking import rows_per_chunk
+from sglite.kernels.draw.ranking import rows_per_chunk
 
 _LARGEST = 3e38
 

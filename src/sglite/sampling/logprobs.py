@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 
 from sglite.request import LogprobParams, TokenLogprobs
-from sglite.sampling.ranking import ranked_topk, rows_per_chunk
+from sglite.kernels.draw.ranking import ranked_topk, rows_per_chunk
 
 _PROMPT_LOGITS_BYTES = 64 << 20
 

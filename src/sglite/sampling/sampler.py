@@ -18,7 +18,7 @@ from sglite.request import TokenLogprobs
 from sglite.sampling.adjust import adjust_logits
 from sglite.sampling.batch import RowSelection, SamplingBatch
 from sglite.sampling.logprobs import LogprobTensors, score_positions
-from sglite.sampling.ranking import rows_per_chunk, surviving_tokens
+from sglite.kernels.draw.ranking import rows_per_chunk, surviving_tokens
 from sglite.sampling.state import SamplingState
 
 

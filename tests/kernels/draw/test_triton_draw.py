@@ -3,60 +3,114 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sglite.kernels.draw import Draws, reference
-from sglite.kernels.draw.noise import row_keys
+from sglite.kernels.draw import reference
+from sglite.request import SamplingParams
+from tests.kernels.draw.rows import LOGITS, SAMPLINGS, Rows, random
 from tests.kernels.triton_harness import DEVICE, DTYPES
+from tests.sampling.setups import exact_distribution, p_value
 
 triton_draw = pytest.importorskip("sglite.kernels.draw.triton_draw")
 
+# What a GPU makes infinite, or of infinities, numpy does with a warning.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-def draws(temperatures: list[float]) -> Draws:
-    """Of rows with seeds of their own, at positions of their own."""
-    count = len(temperatures)
-    seeds = torch.arange(7, 7 + count, device=DEVICE)
-    keys = row_keys(seeds, torch.arange(100, 100 + count, device=DEVICE))
-    return Draws(torch.tensor(temperatures, device=DEVICE), keys)
+TIED = [1.0, 2.0, 2.0, 1.5, 2.0, 1.5, 0.5, 1.5, 0.5, 0.0]  # ranked 1 2 4, 3 5 7, 0, 6 8, 9
+FILTERS = [
+    {"top_k": 3},
+    {"top_p": 0.7},
+    {"min_p": 0.3},
+    {"top_k": 6, "top_p": 0.9, "min_p": 0.1, "temperature": 1.5},
+]
+
+
+def drawn(rows: Rows) -> list[int]:
+    return rows.drawn_by(triton_draw.draw, DEVICE)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Many blocks in a small vocabulary."""
+    monkeypatch.setattr(triton_draw, "BLOCK", 64)
+
+
+@pytest.mark.parametrize("kind", LOGITS)
+@pytest.mark.parametrize("size", [1, 97, 4097])
+def test_tokens_are_those_of_the_sampler(size, kind):
+    rows = Rows.mixed(LOGITS[kind](random(len(SAMPLINGS), size)))
+    rows.check(drawn(rows))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("vocab_size", [1, 17, 4096, 4097, 9000])
-def test_winners_are_the_reference_s(vocab_size, dtype):
-    how = draws([0.0, 1.0, 0.3, 2.0, 1e-3])
-    logits = torch.randn(5, vocab_size, device=DEVICE).mul(3).to(dtype)
-    assert torch.equal(triton_draw.draw(logits, how), reference.draw(logits, how))
+@pytest.mark.parametrize("kind", ["spread", "narrow", "with ties"])
+def test_tokens_from_many_blocks_are_those_of_the_sampler(kind, dtype, small_blocks):
+    rows = Rows.mixed(LOGITS[kind](random(len(SAMPLINGS), 500)).to(dtype))
+    rows.check(drawn(rows))
 
 
-def test_of_equally_likely_tokens_the_first_is_the_likeliest():
-    logits = torch.zeros(1, 5000, device=DEVICE)
-    logits[0, [17, 4500]] = 1.0
-    assert triton_draw.draw(logits, draws([0.0])).tolist() == [17]
+def test_tokens_of_a_large_vocabulary_are_those_of_the_sampler():
+    rows = Rows.mixed(4 * random(len(SAMPLINGS), 151_936)).of([2, 11, 14, 16])
+    rows.check(drawn(rows))
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_draws_follow_the_exact_distribution(filters, small_blocks):
+    logits = [0.3, 1.5, -0.5, 2.0, 1.0, -2.5, 1.4, 0.0, -1.0, 0.5, -1.5, -0.2]
+    wide = torch.full((1, 200), -torch.inf)
+    wide[0, 3::17] = torch.tensor(logits)
+    tokens = drawn(Rows.repeated(wide, SamplingParams(**filters), 200))
+    assert all(token % 17 == 3 for token in tokens)
+    probabilities = exact_distribution(logits, **filters)
+    assert p_value([token // 17 for token in tokens], probabilities) > 1e-3
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3, 4, 6, 7, 9])
+def test_top_k_keeps_the_lower_ids_of_equal_tokens(top_k):
+    ranked = [1, 2, 4, 3, 5, 7, 0, 6, 8, 9]
+    # Hot, so that one draw in ten is the last that is kept, or the first that is not.
+    rows = Rows.repeated(torch.tensor([TIED]), SamplingParams(top_k=top_k, temperature=1e3), 60)
+    assert set(drawn(rows)) == set(ranked[:top_k])
+
+
+@pytest.mark.parametrize(("top_p", "count"), [(1e-6, 1), (0.25, 2), (0.26, 3), (0.5, 4), (1.0, 8)])
+def test_top_p_keeps_the_token_that_crosses_it(top_p, count):
+    rows = Rows.repeated(torch.zeros(1, 8), SamplingParams(top_p=top_p), 60)
+    assert set(drawn(rows)) == set(range(count))
+
+
+def test_min_p_keeps_equals_of_the_largest():
+    rows = Rows.repeated(torch.tensor([TIED]), SamplingParams(min_p=1.0), 30)
+    assert set(drawn(rows)) == {1, 2, 4}
+
+
+@pytest.mark.parametrize("filters", [{}, {"top_p": 0.9}, {"temperature": 0.0}], ids=str)
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_a_logit_that_is_no_number_makes_its_row_invalid(value, temperature):
-    logits = torch.randn(3, 6000, device=DEVICE)
-    logits[1, 5000] = value
-    how = draws([temperature] * 3)
-    out = triton_draw.draw(logits, how).tolist()
-    assert out == reference.draw(logits, how).tolist()
-    assert out[1] == -1 and min(out[0], out[2]) >= 0
+def test_a_logit_that_is_no_number_makes_its_row_invalid(value, filters, small_blocks):
+    rows = Rows.repeated(random(1, 200), SamplingParams(**filters), 3)
+    sound = drawn(rows)
+    rows.logits[1, 150] = value
+    assert drawn(rows) == [sound[0], -1, sound[2]]
 
 
-def test_a_row_without_a_possible_token_is_invalid():
-    logits = torch.full((2, 100), -torch.inf, device=DEVICE)
-    logits[1, 42] = -3.0
-    assert triton_draw.draw(logits, draws([1.0, 1.0])).tolist() == [-1, 42]
+def test_parameters_out_of_their_range_do_not_hang():
+    logits = random(6, 40)
+    rows = Rows.mixed(logits)
+    parameters = rows._parameters(40, DEVICE)
+    parameters.temperature_W.fill_(1.0)
+    parameters.top_p_W[2:].copy_(torch.tensor([torch.nan, -1.0, 0.5, 0.5, 1.0, 1.0, 1.0]))
+    parameters.min_p_W[2:].copy_(torch.tensor([0.0, 0.0, torch.nan, 7.0, 7.0, 0.0, 0.0]))
+    parameters.top_k_W.copy_(torch.tensor([40, 40, 40, 40, 40, 40, -3, 0, 40]))
+    index = torch.arange(6, dtype=torch.int32, device=DEVICE)
+    last, tokens = torch.zeros(9, dtype=torch.int64, device=DEVICE), torch.zeros_like(index)
+    triton_draw.draw(
+        logits.to(DEVICE), index + 2, index, parameters, last_token_W=last, token_ids_R=tokens
+    )
+    assert min(tokens.tolist()) >= 0 and max(tokens.tolist()) < 40
 
 
-def test_draws_follow_the_probabilities():
-    count = 400
-    probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05], device=DEVICE)
-    logits = probabilities.log().expand(count, 4).contiguous()
-    tokens = triton_draw.draw(logits, draws([1.0] * count))
-    shares = torch.bincount(tokens, minlength=4) / count
-    assert (shares - probabilities).abs().max() < 0.08
-
-
-def test_no_rows_give_no_tokens():
-    assert triton_draw.draw(torch.empty(0, 9, device=DEVICE), draws([])).tolist() == []
+def test_rows_of_logits_may_lie_apart():
+    rows = Rows.mixed(random(len(SAMPLINGS), 50))
+    expected = drawn(rows)
+    rows.logits = torch.cat((rows.logits, torch.full_like(rows.logits, torch.nan)), dim=1)
+    rows.logits, sizes = rows.logits[:, :50], rows.logits.stride()
+    assert sizes == (100, 1)
+    assert drawn(rows) == expected == rows.drawn_by(reference.draw)

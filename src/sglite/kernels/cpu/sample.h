@@ -1,6 +1,6 @@
 // The next token of each row of logits: the likeliest, or a draw with temperature and filters.
 //
-// What is drawn is what sglite/sampling says, in the order of sampler.py and ranking.py:
+// What is drawn is what sglite says elsewhere, in the order of sampling/sampler.py and draw/ranking.py:
 //   weight(i) = exp((x(i) - max x) / temperature), a probability but for its normalisation;
 //   tokens are ranked by weight, of equal ones the lower id first;
 //   a token is kept if fewer than top_k are ranked before it, if the weights before it add up to
