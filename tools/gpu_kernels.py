@@ -161,9 +161,7 @@ def variants() -> list[Variant]:
                     "vocab_size": "i32",
                     "stride": "i32",
                     **dict.fromkeys(("rows", "positions", "tokens"), words),
-                    **dict.fromkeys(
-                        ("temperatures", "top_ps", "peaks", "scores", "sums"), "*fp32"
-                    ),
+                    **dict.fromkeys(("temperatures", "top_ps", "peaks", "scores", "sums"), "*fp32"),
                     "seeds": "*i64",
                     "num_blocks": "i32",
                     **more,

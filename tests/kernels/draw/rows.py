@@ -75,10 +75,14 @@ class Rows:
         )
 
     @classmethod
-    def repeated(cls, row: torch.Tensor, sampling: SamplingParams, count: int, seed: int = 5) -> Self:
+    def repeated(
+        cls, row: torch.Tensor, sampling: SamplingParams, count: int, seed: int = 5
+    ) -> Self:
         """One row at as many positions."""
         positions = list(range(count))
-        return cls(row.expand(count, -1).contiguous(), [sampling] * count, positions, [seed] * count)
+        return cls(
+            row.expand(count, -1).contiguous(), [sampling] * count, positions, [seed] * count
+        )
 
     def of(self, indices: list[int]) -> Self:
         """Some of the rows, in this order."""

@@ -69,7 +69,10 @@ class SelfAttention(nn.Module):
         return rotary_store(qkv_THD, self.num_heads, rotation, kv_layer, out_slots_T, norms=norms)
 
     def attend(
-        self, q_TND: torch.Tensor, metadata: AttentionMetadata, kv_layer: KVLayer
+        self,
+        q_TND: torch.Tensor,
+        metadata: AttentionMetadata | PartedAttention,
+        kv_layer: KVLayer,
     ) -> torch.Tensor:
         """What the queries find in the cache, ``[T, N, D]``."""
         return attention(q_TND, metadata, kv_layer, scale=self.scale, softcap=self.softcap)
