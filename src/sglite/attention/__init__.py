@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sglite.attention.parted import PartedAttention
 from sglite.kernels.paged_attention import paged_attention
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def attention(
     q_TND: torch.Tensor,
-    metadata: AttentionMetadata,
+    metadata: AttentionMetadata | PartedAttention,
     kv_layer: KVLayer,
     *,
     scale: float,
@@ -30,4 +31,9 @@ def attention(
     Token at position i sees the positions j <= i of its own sequence, with a window w only
     i - w < j. ``scale`` multiplies q·k; what comes out stays softly below ``softcap``.
     """
-    return paged_attention(q_TND, kv_layer, metadata, scale=scale, softcap=softcap)
+    if not isinstance(metadata, PartedAttention):
+        return paged_attention(q_TND, kv_layer, metadata, scale=scale, softcap=softcap)
+    out_TND = torch.empty_like(q_TND)
+    for begin, end, bound in metadata.parts:
+        bound.attend(q_TND[begin:end], kv_layer, out_TND[begin:end], scale=scale, softcap=softcap)
+    return out_TND

@@ -9,13 +9,16 @@ a backend of its own. A backend lives as long as its executor, one object per KV
     prepare   device, once a step: what all layers share
     attend    device, every layer
 
+A replay does what was captured of the last two. A library that plans on the host by itself does
+that in ``prepare``, which then stays outside of the graph (``prepares_on_host``).
+
 Shape legend: T tokens of the kind, R runs of the kind, W rows of the executor, P pages of a row.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +27,27 @@ if TYPE_CHECKING:
     from sglite.kvcache.kv_pool import KVLayer
 
 Int32Array = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+
+Kind = Literal["prefill", "decode"]
+"""Runs of several tokens, and single tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionShape:
+    """What the layers of a KV group have in common: sizes, and how scores come from q·k.
+
+    ``dtype`` is that of the queries and of the KV pool. Scores are ``scale * q·k``, with a
+    ``softcap`` then softly below it; a ``window`` w leaves each token its w newest keys.
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    page_size: int
+    dtype: torch.dtype
+    scale: float
+    softcap: float | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +62,7 @@ class HostRuns:
     | page_table_WP | [W, P] | int32 | the host's copy of the page table; not to be kept |
     | tables_version | | int | grows when a page that was in the table is replaced, or a row is
     filled or cleared; not when a row gets a further page |
+    | is_replayed | | bool | the step is one of a captured graph, also when it is captured |
     """
 
     rows_R: Int32Array
@@ -45,6 +70,7 @@ class HostRuns:
     seq_lens_R: Int32Array
     page_table_WP: Int32Array
     tables_version: int
+    is_replayed: bool = False
 
 
 class BoundAttention(Protocol):
@@ -71,6 +97,8 @@ class AttentionBackend(Protocol):
     name: str
     can_capture: bool
     """True where ``attend`` reads nothing of the host, so that a replay sees the new arrays."""
+    prepares_on_host: bool
+    """True where ``prepare`` is not captured: the host calls it before each replay."""
 
     def capacities(self, num_runs: int) -> dict[str, int]:
         """Int32 words that each array of :meth:`plan` takes at most, for so many single tokens."""
