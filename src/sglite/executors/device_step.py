@@ -42,12 +42,13 @@ class RunShape:
 
     ``run_offsets`` and ``seq_lens`` are for the angles alone; the longest length there can be
     stands for all where they do not depend on it. Tokens from ``first_chunk_token`` on are looked
-    through.
+    through. Without ``prepares`` whoever runs the step prepares its attention ahead of it.
     """
 
     run_offsets: list[int]
     seq_lens: list[int]
     first_chunk_token: int = 0
+    prepares: bool = True
 
 
 class DeviceStep:
@@ -74,6 +75,7 @@ class DeviceStep:
         self._parts = parts
         self._views = views
         self._bound = [part.attention for group in attention for part in group]
+        self._prepares = shape.prepares
         self._results = results
         self._first_chunk_token = shape.first_chunk_token
         num_tokens, device = len(views["rows"]), views["rows"].device
@@ -95,11 +97,16 @@ class DeviceStep:
     def __call__(self) -> None:
         """Do it, in the order of the device."""
         self._lay_out()
-        for bound in self._bound:
-            bound.prepare()
+        if self._prepares:
+            self.prepare()
         self.hidden_TE = self._parts.body(self._batch, self._parts.kv_pool)
         self._sample(self.hidden_TE)
         self._count_bad(self.hidden_TE)
+
+    def prepare(self) -> None:
+        """What all layers of a backend share."""
+        for bound in self._bound:
+            bound.prepare()
 
     def _lay_out(self) -> None:
         """The tokens' ids, positions and slots, with page tables as they are from this step on."""
