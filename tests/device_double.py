@@ -1,8 +1,12 @@
-"""A device that does nothing until somebody waits: what a GPU may do, on the CPU.
+"""Devices that make on the CPU the mistakes of their users show, which a GPU does once a week.
 
-Work that is enqueued waits in a queue; an event or ``synchronize`` that is waited for does all of
-it up to there. So code that overwrites a staging buffer too early, or reads a result without having
-waited for it, computes something wrong in a test instead of once a week.
+``LazyDevice`` does nothing until somebody waits. Work that is enqueued waits in a queue; an event
+or ``synchronize`` that is waited for does all of it up to there. So code that overwrites a staging
+buffer too early, or reads a result without having waited for it, computes something wrong.
+
+``RecordingDevice`` captures as a GPU does: the operations on tensors, not the Python code around
+them. A replay does these again, on the same memory and with the numbers of the host as they were;
+what graphs leave in temporaries turns to garbage with every replay.
 """
 
 from __future__ import annotations
@@ -12,6 +16,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+WAITS = ("item", "is_nonzero", "_local_scalar_dense", "nonzero", "masked_select", "_unique2")
+"""Operations that tell the host a value, or size their result by values: a GPU must wait."""
 
 
 class LazyEvent:
@@ -99,3 +108,76 @@ class LazyDevice:
             except Exception as fault:
                 self._fault = fault
                 raise
+
+
+class RecordingDevice(LazyDevice):
+    """A lazy device whose graphs are operations on tensors; see the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._recordings: list[Recording] = []
+
+    @torch.inference_mode()
+    def capture(self, work: Callable[[], object]) -> LazyGraph:
+        """Do ``work`` once and record it; AssertionError where it waits for a value."""
+        self.synchronize()
+        recording = Recording()
+        with recording:
+            work()
+        self._recordings.append(recording)
+        self._spoil_temporaries()
+        self.num_captures += 1
+        return LazyGraph(self, lambda: self._replay(recording))
+
+    def _replay(self, recording: Recording) -> None:
+        self._spoil_temporaries()
+        recording.replay()
+
+    def _spoil_temporaries(self) -> None:
+        for recording in self._recordings:
+            recording.spoil_temporaries()
+
+
+class Recording(TorchDispatchMode):
+    """Operations with their operands and results, which keep their places in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._operations: list[tuple[Callable[..., object], object, dict[str, object], object]] = []
+        self._temporaries: dict[int, torch.Tensor] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Do the operation and write it down."""
+        name = func.__name__.split(".")[0]
+        assert name not in WAITS, f"{name} in a capture: the host cannot wait for its value"
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self._operations.append((func, args, kwargs, result))
+        known = {memory_of(tensor) for tensor in tensors_in((args, kwargs))}
+        for tensor in tensors_in(result):
+            if memory_of(tensor) not in known:
+                self._temporaries[memory_of(tensor)] = tensor
+        return result
+
+    def replay(self) -> None:
+        """Do the operations again; each result goes where it went the first time."""
+        for func, args, kwargs, first_result in self._operations:
+            result = func(*args, **kwargs)
+            for old, new in zip(tensors_in(first_result), tensors_in(result), strict=True):
+                if memory_of(old) != memory_of(new):
+                    old.copy_(new)
+
+    def spoil_temporaries(self) -> None:
+        """What the operations allocated holds NaN, or the bytes of it."""
+        for tensor in self._temporaries.values():
+            tensor.view(torch.uint8).fill_(255)
+
+
+def tensors_in(tree: object) -> list[torch.Tensor]:
+    """The tensors among the leaves of nested containers."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def memory_of(tensor: torch.Tensor) -> int:
+    """Where the storage begins that a tensor is a view of."""
+    return tensor.untyped_storage().data_ptr()

@@ -29,8 +29,8 @@ RELATIVE_ERROR = 1e-4
 class PagedSequences:
     """The KV of some sequences, each with pages of its own, one page table per KV group.
 
-    Page 0 belongs to nobody and holds NaN. Pages wholly before a group's window are given up:
-    their entries become 0, as the scheduler does.
+    Page 0 and the spare page belong to nobody and hold NaN. Pages wholly before a group's window
+    are given up: their entries become 0, as the scheduler does.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class PagedSequences:
             head_dim=decoder.spec.head_dim,
             dtype=kv_dtype or decoder.dtype,
             layout=decoder.kv_layout,
+            has_spare_page=True,
         )
         poison(self.pool)
         shuffle = random.Random(seed)

@@ -1,11 +1,11 @@
-"""The lazy device does what was enqueued, in order, and not before somebody waits."""
+"""The lazy device works late and in order; the recording one replays operations, not Python."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tests.device_double import LazyDevice
+from tests.device_double import LazyDevice, RecordingDevice
 
 
 def test_nothing_is_done_before_a_wait_and_then_only_what_the_event_is_behind():
@@ -70,3 +70,43 @@ def test_the_half_of_its_memory_is_free():
     free_bytes, total_bytes = LazyDevice().memory()
 
     assert total_bytes == 2 * free_bytes
+
+
+def test_a_recorded_graph_sees_new_values_of_tensors_and_old_ones_of_the_host():
+    device, number, factor = RecordingDevice(), torch.ones(3), 2.0
+    result = torch.zeros(2, 3)
+
+    def work():
+        doubled = number * factor
+        doubled[1:] += 1
+        result[0].copy_(doubled)
+        result[1].copy_(torch.rms_norm(number, (3,)))
+
+    graph = device.capture(work)
+    number.fill_(5)
+    factor = 100.0
+    assert result[0].tolist() == [2, 3, 3]
+    graph.replay()
+    assert result[0].tolist() == [2, 3, 3]
+    device.synchronize()
+
+    assert result[0].tolist() == [10, 11, 11]
+    torch.testing.assert_close(result[1], torch.ones(3))
+
+
+def test_what_a_graph_leaves_in_temporaries_is_gone():
+    device, number, kept = RecordingDevice(), torch.ones(3), []
+    device.capture(lambda: kept.append(number + 1)).replay()
+    device.synchronize()
+    assert kept[0].tolist() == [2, 2, 2]
+    device.capture(lambda: number + 2)
+
+    assert kept[0].isnan().all()
+    assert number.tolist() == [1, 1, 1]
+
+
+def test_a_capture_that_waits_for_a_value_is_refused():
+    number = torch.ones(3)
+    for work in (lambda: number[0].item(), lambda: bool(number.any()), lambda: number.nonzero()):
+        with pytest.raises(AssertionError, match="cannot wait"):
+            RecordingDevice().capture(work)
