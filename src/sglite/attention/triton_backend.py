@@ -41,6 +41,9 @@ DECODE_ROWS, CHUNK_ROWS, WIDE_CHUNK_ROWS = 16, 128, 64
 DECODE_PROGRAMS, CHUNK_PROGRAMS = 3, 1
 """Programs that a multiprocessor of an H200 has memory and registers for."""
 
+LEVELS = 3
+"""Levels of sharing that there is room for where all runs share at all of them."""
+
 SHORTEST_FIXED_PART, MOST_FIXED_PARTS = 1024, 16
 
 
@@ -79,9 +82,10 @@ class TritonBackend:
         items = queries = most_items(num_runs, self._tiling, self._max_seq_len)
         merges, slots = num_runs, queries
         if self._may_share(num_runs):
-            items += num_runs // 2
-            queries += 2 * num_runs
-            slots = queries
+            tokens = self._tiling.tokens
+            items += max(num_runs // 2, LEVELS * -(-num_runs // tokens))
+            # Each level has a query of every run, each further part those of a whole tile.
+            slots = queries = (LEVELS + 1) * num_runs + tokens * self._tiling.parts
         elif self._tiling.fixed_part is None:
             merges = min(num_runs, self._tiling.parts)
             slots = min(queries, 2 * self._tiling.parts)
