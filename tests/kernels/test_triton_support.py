@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sglite.kernels import triton_support
 from sglite.kernels.triton_support import next_power_of_2, runs_on
 
 
@@ -13,3 +14,16 @@ def test_the_next_power_is_not_below_the_number(number, power):
 
 def test_no_kernel_of_a_gpu_runs_on_tensors_of_the_host():
     assert not runs_on(torch.zeros(1))
+
+
+def test_a_kernel_starts_early_on_a_hopper_gpu_alone(monkeypatch):
+    device = torch.device("cuda", 0)
+    capability = {"value": (8, 9)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability["value"])
+    can_start_early = triton_support._can_start_early.__wrapped__
+    assert not can_start_early(torch.device("cpu")) and not can_start_early(device)
+    capability["value"] = (9, 0)
+    assert can_start_early(device) and not can_start_early(torch.device("cpu"))
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert not can_start_early(device)
+    assert triton_support.dependent_launch(torch.zeros(1)) == {"IS_DEPENDENT": False}

@@ -7,6 +7,7 @@ it, or without a GPU, does not notice.
 from __future__ import annotations
 
 import importlib.util
+from functools import lru_cache
 
 import torch
 
@@ -24,3 +25,17 @@ def runs_on(tensor: torch.Tensor) -> bool:
 def next_power_of_2(number: int) -> int:
     """The smallest power of two that is not below ``number``, at least 1."""
     return 1 << max(0, number - 1).bit_length()
+
+
+def dependent_launch(tensor: torch.Tensor) -> dict[str, bool]:
+    """What a kernel over ``tensor`` is launched with to start early (``triton_dependent``)."""
+    if _can_start_early(tensor.device):
+        return {"IS_DEPENDENT": True, "launch_pdl": True}
+    return {"IS_DEPENDENT": False}
+
+
+@lru_cache(maxsize=16)
+def _can_start_early(device: torch.device) -> bool:
+    """True from compute capability 9.0 (Hopper) on."""
+    is_nvidia = device.type == "cuda" and torch.version.hip is None
+    return is_nvidia and torch.cuda.get_device_capability(device) >= (9, 0)
