@@ -60,8 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def diagnose(config: EngineConfig) -> list[Finding]:
     """What an engine with these options would find here."""
-    from sglite.config_resolve import detect_hardware, resolve
+    from sglite.config_resolve import resolve
     from sglite.engine.cores import read_cores
+    from sglite.hardware import detect_hardware
 
     config = resolve(config, detect_hardware())
     cores = read_cores()
