@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = with_concurrency(read_config(arguments), arguments.concurrency)
     plan = plan_for(config, arguments.device_memory)
     if arguments.json:
-        write_json(dataclasses.asdict(plan) | {"num_tokens": plan.num_tokens})
+        derived = {"left_bytes": plan.left_bytes, "num_tokens": plan.num_tokens}
+        write_json(dataclasses.asdict(plan) | derived)
         return 0
     from sglite.memory import render_memory_plan
 
@@ -70,7 +71,7 @@ def plan_for(config: EngineConfig, device_memory: str | None = None) -> MemoryPl
     if device_memory is not None:
         if device_type(config.device) not in ("auto", "cuda"):
             raise ConfigError(f"--device-memory is that of a GPU; device is {config.device!r}")
-        total = parse_amount(device_memory)
+        config, total = config.replace(device="cuda"), parse_amount(device_memory)
         facts = MemoryFacts(total, total, "device")
         hardware = HardwareFacts(cuda=(CudaDevice("not here", total, OLDEST_CAPABILITY),))
     config = resolve(config, hardware)

@@ -100,11 +100,9 @@ def _smaller_steps(plan: MemoryPlan, missing: int) -> list[str]:
         "chunked_prefill_size": plan.prefill_tokens,
         "cuda_graph_max_bs": plan.cuda_graph_max_bs,
     }
+    uses = {follows: plan.activation_bytes, "cuda_graph_max_bs": plan.graph_bytes}
     changes = []
-    for name, num_bytes in (
-        (follows, plan.activation_bytes),
-        ("cuda_graph_max_bs", plan.graph_bytes),
-    ):
+    for name, num_bytes in uses.items():
         smaller = int(sizes[name] * (1 - missing / num_bytes)) if num_bytes else 0
         if plan.is_gpu and smaller > 0:
             changes.append(f"lower {name} from {sizes[name]:,} to about {smaller:,}")
