@@ -107,6 +107,7 @@ class OptionField:
     name: str
     kind: type
     is_optional: bool
+    is_settled: bool
     choices: tuple[Any, ...]
     default: Any
     aliases: tuple[str, ...]
@@ -226,6 +227,7 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any, *, owner: type) ->
         name=field.name,
         kind=kind,
         is_optional=is_optional,
+        is_settled=typing.get_origin(hint) is Annotated,
         choices=choices,
         default=field.default,
         aliases=field.metadata["aliases"],
