@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from sglite.config import (
+    AcceleratorOptions,
     CacheOptions,
     EngineConfig,
     ModelOptions,
@@ -15,7 +16,14 @@ from sglite.config import (
 from sglite.config_fields import option_fields
 from sglite.errors import ConfigError
 
-GROUPS = (ModelOptions, CacheOptions, SchedulerOptions, RequestOptions, RuntimeOptions)
+GROUPS = (
+    ModelOptions,
+    CacheOptions,
+    SchedulerOptions,
+    AcceleratorOptions,
+    RequestOptions,
+    RuntimeOptions,
+)
 FIELDS = option_fields(ServerConfig)
 
 

@@ -6,7 +6,15 @@ from typing import Literal
 
 import pytest
 
-from sglite.config_fields import Limits, attribute_docstrings, nearest, option, option_fields
+from sglite.config_fields import (
+    Limits,
+    Settled,
+    TextForm,
+    attribute_docstrings,
+    nearest,
+    option,
+    option_fields,
+)
 from sglite.errors import ConfigError
 
 
@@ -14,6 +22,10 @@ from sglite.errors import ConfigError
 class Base:
     shared: int = option(1)
     """In the base."""
+
+
+def read_word(text: str) -> str | None:
+    return text.lower() if text.lower() in ("a", "b") else None
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,10 @@ class Sample(Base):
     """A choice."""
     one: Literal[1] = option(1)
     """A choice of numbers."""
+    later: Settled[int] = option(None, ge=1)
+    """A number that is settled later."""
+    word: str = option("a", form=TextForm("a or b", read_word))
+    """A text with a form."""
 
 
 FIELDS = option_fields(Sample)
@@ -42,7 +58,17 @@ def test_help_is_the_string_under_the_field_on_one_line():
 
 
 def test_fields_of_the_class_come_before_those_of_its_bases():
-    assert list(FIELDS) == ["count", "share", "name", "loud", "kind", "one", "shared"]
+    assert list(FIELDS) == [
+        "count",
+        "share",
+        "name",
+        "loud",
+        "kind",
+        "one",
+        "later",
+        "word",
+        "shared",
+    ]
 
 
 def test_names_of_an_option():
@@ -90,6 +116,9 @@ def test_allowed_values_come_in_the_options_type(name, value, expected):
         ("kind", ["small"]),
         ("one", True),
         ("one", 2),
+        ("word", "c"),
+        ("word", 1),
+        ("later", "1"),
     ],
 )
 def test_other_values_are_refused_by_name_value_and_what_is_allowed(name, value):
@@ -123,6 +152,21 @@ def test_text_that_spells_no_value_is_refused_under_its_label(text):
         ConfigError, match=r"^--count: .{1,85} is not allowed; give an integer, at least"
     ):
         FIELDS["count"].parse(text, label="--count")
+
+
+def test_what_is_settled_later_is_none_until_then_and_checked_like_its_type():
+    field = FIELDS["later"]
+    assert (field.kind, field.is_optional, field.is_settled) == (int, True, True)
+    assert field.check(None) is None and field.parse("none", label="x") is None
+    assert field.allowed == "an integer, at least 1, or none"
+    with pytest.raises(ConfigError):
+        field.check(0)
+    assert not FIELDS["share"].is_settled
+
+
+def test_a_text_with_a_form_is_read_to_its_one_spelling():
+    word = FIELDS["word"]
+    assert (word.check("B"), word.parse("a", label="x"), word.allowed) == ("b", "a", "a or b")
 
 
 def test_limits_in_words():

@@ -11,7 +11,10 @@ model-path model tokenizer-path host port served-model-name dtype context-length
 tensor-parallel-size dp-size mem-fraction-static max-running-requests max-queued-requests
 max-total-tokens chunked-prefill-size max-prefill-tokens enable-mixed-chunk schedule-policy
 schedule-conservativeness page-size radix-eviction-policy disable-radix-cache
-disable-overlap-schedule disable-cuda-graph cuda-graph-max-bs attention-backend sampling-backend
+disable-overlap-schedule disable-cuda-graph cuda-graph-max-bs cuda-graph-bs
+disable-cuda-graph-padding enable-torch-compile attention-backend prefill-attention-backend
+decode-attention-backend disable-piecewise-cuda-graph piecewise-cuda-graph-max-tokens
+sampling-backend
 grammar-backend quantization kv-cache-dtype load-format enable-hierarchical-cache hicache-ratio
 hicache-size hicache-write-policy speculative-algorithm speculative-num-draft-tokens lora-paths
 max-loras-per-batch chat-template tool-call-parser reasoning-parser api-key admin-api-key
@@ -42,7 +45,27 @@ def test_equivalents_set_options_that_exist():
 def test_equivalents_reach_their_option():
     assert EngineConfig.from_kwargs(model_mode="no-cache").disable_radix_cache
     assert EngineConfig.from_kwargs(disable_overlap_schedule=True).max_in_flight == 1
+    assert EngineConfig.from_kwargs(disable_overlap_schedule=False).max_in_flight == 2
     assert EngineConfig.from_kwargs(trust_remote_code=False) == EngineConfig()
+    assert EngineConfig.from_kwargs(enable_cuda_graph=False).disable_cuda_graph
+    assert EngineConfig.from_kwargs(disable_piecewise_cuda_graph=True).cuda_graph_max_tokens == 0
+    assert EngineConfig.from_kwargs(compile_model=True).enable_torch_compile
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        ({"graph": 0}, "cuda_graph_max_bs", 0),
+        ({"enforce_eager": True}, "disable_cuda_graph", True),
+        ({"cuda_graph_max_seq_len": 64}, "cuda_graph_max_tokens", 64),
+        ({"enable_deterministic_inference": True}, "deterministic", True),
+        ({"attn": "fa,fi"}, "attention_backend", "fa3,flashinfer"),
+        ({"attn_implementation": "eager"}, "attention_backend", "torch"),
+        ({"decode_attention_backend": "torch_native"}, "decode_attention_backend", "torch"),
+    ],
+)
+def test_options_of_a_gpu_have_the_spellings_of_others(given, name, value):
+    assert getattr(EngineConfig.from_kwargs(**given), name) == value
 
 
 @pytest.mark.parametrize(
@@ -65,8 +88,6 @@ def test_what_asks_for_nothing_passes(name, value):
     [
         ({"tp_size": 2}, "^tp_size: more than one device is not supported yet$"),
         ({"tp": 8}, "^tp: more than one device is not supported yet$"),
-        ({"device": "cuda"}, "^device: CUDA is not supported yet; give auto, cpu or mps$"),
-        ({"device": "cuda:1"}, "CUDA is not supported yet"),
         ({"device": "tpu"}, "'tpu' is not allowed; give one of auto"),
         ({"tp_size": 0}, "0 is not allowed"),
         ({"quantization": "awq"}, "^quantization: awq is not supported yet; give int8 or int4$"),

@@ -39,7 +39,7 @@ def test_none_given_is_a_value_and_wins():
 def test_environment_of_the_process_is_read(monkeypatch):
     monkeypatch.setenv("SGLITE_PAGE_SIZE", "64")
     assert EngineConfig.from_kwargs().page_size == 64
-    assert EngineConfig().page_size == 16
+    assert EngineConfig().page_size is None
 
 
 def test_empty_variable_counts_as_unset():

@@ -3,7 +3,8 @@
 A field made with :func:`option` is the keyword of ``LLM(...)``, the command-line flag, the
 environment variable ``SGLITE_<NAME>``, the key of a config file, its validation, its help text
 (the string under the field) and its row in ``docs/configuration.md``. SGLang's spellings are
-aliases. ``None`` means "settled at start-up"; :func:`sglite.config_resolve.resolve` does that once.
+aliases. ``None`` means "settled at start-up"; :func:`sglite.config_resolve.resolve` does that once
+for all that is ``Settled``, and the rest waits for the checkpoint and the memory.
 """
 
 from __future__ import annotations
@@ -11,39 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sglite.config_fields import option, option_fields
-
-DTYPE_SPELLINGS = {
-    "float": "float32",
-    "fp32": "float32",
-    "half": "float16",
-    "fp16": "float16",
-    "bf16": "bfloat16",
-}
-
-
-def _why_no_device(value: object) -> str | None:
-    if str(value).partition(":")[0] == "cuda":
-        return "CUDA is not supported yet; give auto, cpu or mps"
-    return None
-
-
-def _why_no_quantization(value: object) -> str | None:
-    if value in ("awq", "gptq", "fp8", "gguf", "bitsandbytes", "w8a8_fp8", "compressed-tensors"):
-        return f"{value} is not supported yet; give int8 or int4"
-    return None
-
-
-def _why_one_device(value: object) -> str | None:
-    if isinstance(value, int) and value > 1:
-        return "more than one device is not supported yet"
-    return None
-
-
-def _why_no_kv_dtype(value: object) -> str | None:
-    if value in ("fp8_e5m2", "fp4_e2m1", "float16", "int4"):
-        return f"{value} is not supported yet; give int8, fp8_e4m3, bfloat16 or float32"
-    return None
+from sglite.config_fields import Settled, option, option_fields
+from sglite.config_values import (
+    ATTENTION,
+    ATTENTION_SPELLINGS,
+    DEVICE,
+    DTYPE_SPELLINGS,
+    why_no_attention,
+    why_no_kv_dtype,
+    why_no_quantization,
+    why_one_device,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +68,16 @@ class ModelOptions(OptionGroup):
     """Type of weights and activations; `auto` takes the checkpoint's, float32 on CPUs without
     BF16."""
     quantization: Literal["int8", "int4"] | None = option(
-        None, spellings={"w8a8_int8": "int8"}, why_not=_why_no_quantization
+        None, spellings={"w8a8_int8": "int8"}, why_not=why_no_quantization
     )
     """Bits of the weights, made while they are loaded; on the CPU, by the compiled kernels.
     `int8`: a scale per output. `int4`: one per group of inputs; embedding and head have 8 bits.
     Activations become 8 bits, token by token."""
     quantization_group_size: Literal[32, 64, 128] = option(32)
     """Inputs that share a scale with `--quantization int4`; more are smaller and less exact."""
-    device: Literal["auto", "cpu", "mps"] = option("auto", why_not=_why_no_device)
-    """Where the model runs."""
+    device: str = option("auto", form=DEVICE)
+    """Where the model runs; `auto` takes a CUDA GPU where torch sees one that is new enough, else
+    the CPU."""
     cpu_kernels: Literal[
         "auto",
         "torch",
@@ -134,20 +114,22 @@ class ModelOptions(OptionGroup):
 class CacheOptions(OptionGroup):
     """The KV pool and the prefix cache."""
 
-    page_size: int = option(16, ge=1, le=1024)
-    """Tokens per KV page; only whole pages are shared."""
-    kv_cache_dtype: Literal["auto", "float32", "bfloat16", "int8", "fp8_e4m3"] = option(
+    page_size: Settled[int] = option(None, ge=1, le=1024)
+    """Tokens per KV page; only whole pages are shared. Unset: 16, on CUDA 64."""
+    kv_cache_dtype: Literal["auto", "float32", "bfloat16", "float16", "int8", "fp8_e4m3"] = option(
         "auto",
-        spellings={"fp32": "float32", "bf16": "bfloat16", "fp8": "fp8_e4m3"},
-        why_not=_why_no_kv_dtype,
+        spellings=DTYPE_SPELLINGS | {"fp8": "fp8_e4m3"},
+        why_not=why_no_kv_dtype,
     )
     """Type of the keys and values in memory; `auto` is that of the activations, and bfloat16 for a
     bfloat16 checkpoint on a CPU that computes in float32. `int8` has a scale per token and head;
-    `fp8_e4m3` has none and cannot hold more than 448. Both are for the CPU."""
-    mem_fraction_static: float | None = option(
+    `fp8_e4m3` has none and cannot hold more than 448. Both are for the CPU, and float16 is not."""
+    mem_fraction_static: Settled[float] = option(
         None, gt=0, le=1, aliases=("memory-ratio", "gpu-memory-utilization")
     )
-    """Share of the free memory for the KV pool, after the weights; unset: 0.5 on the CPU."""
+    """On CUDA, the share of the GPU's memory that may be in use in all: weights, KV pool, graphs,
+    the largest step and other programs; unset: 0.9. On the CPU, the share of the free memory for
+    the KV pool, after the weights; unset: 0.5."""
     max_total_tokens: int | None = option(None, ge=1)
     """Tokens in the KV pool; unset: from the memory, at most max_running_requests x context."""
     num_pages: int | None = option(None, ge=1)
@@ -188,15 +170,16 @@ class SchedulerOptions(OptionGroup):
     chunked_prefill_size: int | None = option(
         None, ge=-1, aliases=("prefill-chunk-size", "max-prefill-length", "max-extend-length")
     )
-    """Most prompt tokens of a step; -1: no limit; unset: from target_itl_ms."""
+    """Most prompt tokens of a step; -1: no limit; unset: from target_itl_ms, on CUDA 8192."""
     target_itl_ms: float = option(200.0, gt=0)
     """Time a step should take at most while a streamed answer waits for its next token, in
     milliseconds; other steps may take four times as long. The size of prefill chunks follows."""
     schedule_conservativeness: float = option(1.0, gt=0)
     """Scales the estimate of how much requests will still generate; higher admits fewer and
     retracts less."""
-    max_in_flight: int = option(1, ge=1, le=8)
-    """Steps open at once: 1 is synchronous, 2 plans the next while one runs."""
+    max_in_flight: Settled[int] = option(None, ge=1, le=8)
+    """Steps open at once: 1 is synchronous, 2 plans the next while one runs. Unset: 1, on CUDA
+    2."""
     adaptive_max_new_tokens: bool = option(False)
     """Under load, shorten the max_new_tokens of new requests."""
     adaptive_max_inflight_threshold: int = option(64, ge=1)
@@ -205,6 +188,46 @@ class SchedulerOptions(OptionGroup):
     """What adaptive_max_new_tokens multiplies max_new_tokens by."""
     request_timeout_s: float | None = option(None, gt=0)
     """Deadline of requests that bring none, in seconds from arrival."""
+
+
+AttentionBackendName = Literal["auto", "triton", "flashinfer", "fa3", "torch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorOptions(OptionGroup):
+    """How a step runs on a GPU."""
+
+    attention_backend: str = option(
+        "auto",
+        aliases=("attn", "attn-impl", "attn-implementation"),
+        form=ATTENTION,
+        why_not=why_no_attention,
+    )
+    """What computes attention on CUDA: one name, or two with a comma between them for prompts and
+    for single tokens (fi = flashinfer, fa = fa3); `auto` is the fastest that is installed."""
+    prefill_attention_backend: Settled[AttentionBackendName] = option(
+        None, spellings=ATTENTION_SPELLINGS, why_not=why_no_attention
+    )
+    """What computes the attention of prompts; unset: as attention_backend says."""
+    decode_attention_backend: Settled[AttentionBackendName] = option(
+        None, spellings=ATTENTION_SPELLINGS, why_not=why_no_attention
+    )
+    """What computes the attention of single tokens; unset: as attention_backend says."""
+    disable_cuda_graph: bool = option(False, aliases=("enforce-eager",))
+    """Record no CUDA graphs: every kernel of every step is launched by itself."""
+    cuda_graph_max_bs: Settled[int] = option(None, ge=0, aliases=("graph",))
+    """Largest number of requests whose decode step is a CUDA graph; 0: none; unset: 256 or
+    max_running_requests, whichever is less."""
+    cuda_graph_max_tokens: Settled[int] = option(
+        None, ge=0, aliases=("piecewise-cuda-graph-max-tokens", "cuda-graph-max-seq-len")
+    )
+    """Chunks of prompts up to so many tokens replay CUDA graphs of what lies between the
+    attentions; 0: none; unset: 512."""
+    cuda_graph_capture: Literal["start", "lazy"] = option("start")
+    """When CUDA graphs are recorded: all at start-up, or each when it is first needed."""
+    enable_torch_compile: bool = option(False)
+    """Let torch.compile fuse what lies between attention and matrix products on CUDA; starting
+    takes longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,10 +246,13 @@ class RequestOptions(OptionGroup):
 class RuntimeOptions(OptionGroup):
     """The process around the engine."""
 
-    tp_size: Literal[1] = option(1, aliases=("tp", "tensor-parallel-size"), why_not=_why_one_device)
+    tp_size: Literal[1] = option(1, aliases=("tp", "tensor-parallel-size"), why_not=why_one_device)
     """Ranks that share one model; one for now."""
     random_seed: int = option(42, ge=0, aliases=("seed",))
     """Seed for requests that bring none and for the policy `random`."""
+    deterministic: bool = option(False, aliases=("enable-deterministic-inference",))
+    """Compute each request's tokens to the same bits whatever else runs: reductions are not shared
+    or split by the batch. On the CPU by the compiled kernels alone; somewhat slower."""
     check: bool = option(False)
     """Verify the engine's invariants after every step; slow."""
     log_level: Literal["debug", "info", "warning", "error"] = option("warning")
@@ -297,7 +323,14 @@ class ServerOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineConfig(ModelOptions, CacheOptions, SchedulerOptions, RequestOptions, RuntimeOptions):
+class EngineConfig(
+    ModelOptions,
+    CacheOptions,
+    SchedulerOptions,
+    AcceleratorOptions,
+    RequestOptions,
+    RuntimeOptions,
+):
     """All options of an engine."""
 
     @classmethod

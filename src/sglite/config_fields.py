@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from sglite.errors import ConfigError
 
@@ -24,6 +24,25 @@ _WORDS_FOR_TRUE = {"1", "true", "yes", "on"}
 _WORDS_FOR_FALSE = {"0", "false", "no", "off"}
 _WORDS_FOR_NONE = {"none", "null"}
 _MARKS = "-/_"
+_OPEN = "open"
+
+T = TypeVar("T")
+Settled = Annotated[T, _OPEN]
+"""Type of an option that is None, "unset", until ``resolve`` settles it, and a ``T`` from then on.
+
+For type checkers it is a ``T``: what runs after ``resolve`` need not ask. What runs before must.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TextForm:
+    """What a text must look like. ``read`` gives it in its one spelling, None where it is wrong.
+
+    ``words`` say what is right, as in "give one of auto or cpu".
+    """
+
+    words: str
+    read: Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +79,21 @@ def option(
     ge: float | None = None,
     le: float | None = None,
     gt: float | None = None,
+    form: TextForm | None = None,
     why_not: Callable[[Any], str | None] | None = None,
     is_secret: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
     ``aliases`` are other names of the flag, ``spellings`` other words for a choice; the limits
-    bound a number. ``why_not`` says in words why a refused value is, None where it cannot tell.
-    What ``is_secret`` is never shown.
+    bound a number, the ``form`` a text. ``why_not`` says in words why a refused value is, None
+    where it cannot tell. What ``is_secret`` is never shown.
     """
     metadata = {
         "aliases": aliases,
         "spellings": spellings or {},
         "limits": Limits(ge, le, gt),
+        "form": form,
         "why_not": why_not,
         "is_secret": is_secret,
     }
@@ -86,11 +107,13 @@ class OptionField:
     name: str
     kind: type
     is_optional: bool
+    is_settled: bool
     choices: tuple[Any, ...]
     default: Any
     aliases: tuple[str, ...]
     spellings: dict[str, str]
     limits: Limits
+    form: TextForm | None
     why_not: Callable[[Any], str | None] | None
     is_secret: bool
     help: str
@@ -116,6 +139,8 @@ class OptionField:
         """What a value may be, in words."""
         if self.choices:
             return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if self.form is not None:
+            return self.form.words
         words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
         none = ", or none" if self.is_optional and self.kind is not str else ""
         return f"{words[self.kind]}{self.limits.describe()}{none}"
@@ -148,8 +173,14 @@ class OptionField:
         if self.kind is bool:
             return value if isinstance(value, bool) else None
         if self.kind is str:
-            return os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+            return self._convert_text(value)
         return self._convert_number(value)
+
+    def _convert_text(self, value: Any) -> Any:
+        text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+        if self.form is None or not isinstance(text, str):
+            return text
+        return self.form.read(text)
 
     def _convert_number(self, value: Any) -> Any:
         accepted = int if self.kind is int else (int, float)
@@ -180,7 +211,7 @@ def option_fields(options: type) -> dict[str, OptionField]:
 
 @lru_cache(maxsize=32)
 def _read_fields(options: type) -> dict[str, OptionField]:
-    hints = typing.get_type_hints(options)
+    hints = typing.get_type_hints(options, include_extras=True)
     groups = [base for base in options.__mro__ if inspect.get_annotations(base)]
     fields = {field.name: field for field in dataclasses.fields(options)}
     owners = {name: base for base in reversed(groups) for name in inspect.get_annotations(base)}
@@ -196,11 +227,13 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any, *, owner: type) ->
         name=field.name,
         kind=kind,
         is_optional=is_optional,
+        is_settled=typing.get_origin(hint) is Annotated,
         choices=choices,
         default=field.default,
         aliases=field.metadata["aliases"],
         spellings=field.metadata["spellings"],
         limits=field.metadata["limits"],
+        form=field.metadata["form"],
         why_not=field.metadata["why_not"],
         is_secret=field.metadata["is_secret"],
         help=attribute_docstrings(owner.__module__).get((owner.__name__, field.name), ""),
@@ -209,11 +242,15 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any, *, owner: type) ->
 
 
 def _read_hint(hint: Any) -> tuple[type, bool, tuple[Any, ...]]:
-    """``(type, may it be None, choices)`` of ``int``, ``int | None`` or ``Literal[...]``."""
+    """``(type, may it be None, choices)`` of ``int``, ``int | None``, ``Literal[...]`` and of each
+    as :data:`Settled`.
+    """
     is_optional = False
+    if typing.get_origin(hint) is Annotated:
+        hint, is_optional = hint.__origin__, _OPEN in hint.__metadata__
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         members = [member for member in typing.get_args(hint) if member is not type(None)]
-        is_optional = len(members) < len(typing.get_args(hint))
+        is_optional |= len(members) < len(typing.get_args(hint))
         hint = members[0]
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)

@@ -14,7 +14,17 @@ from sglite.errors import ConfigError
 EQUIVALENTS: dict[str, dict[Any, dict[str, Any]]] = {
     "enable_mixed_chunk": {True: {}, False: {}},
     "disable_overlap_schedule": {True: {"max_in_flight": 1}, False: {"max_in_flight": 2}},
-    "disable_cuda_graph": {True: {}, False: {}},
+    "enable_cuda_graph": {
+        True: {"disable_cuda_graph": False},
+        False: {"disable_cuda_graph": True},
+    },
+    "enable_decode_cuda_graph": {True: {}, False: {"cuda_graph_max_bs": 0}},
+    "enable_piecewise_cuda_graph": {True: {}, False: {"cuda_graph_max_tokens": 0}},
+    "disable_piecewise_cuda_graph": {True: {"cuda_graph_max_tokens": 0}, False: {}},
+    "compile_model": {
+        True: {"enable_torch_compile": True},
+        False: {"enable_torch_compile": False},
+    },
     "trust_remote_code": {False: {}},
     "model_mode": {"no-cache": {"disable_radix_cache": True}},
     "cache_type": {
@@ -46,12 +56,11 @@ NOT_YET: dict[str, str] = {
     ),
     **dict.fromkeys(("lora_paths", "max_loras_per_batch"), "adapters are not loaded"),
     "dp_size": "there is one engine",
-    "attention_backend": "the backend follows from the device",
     "sampling_backend": "there is one sampler",
     "grammar_backend": "output is not constrained",
-    "cuda_graph_max_bs": "there are no CUDA graphs",
-    "enable_deterministic_inference": "reductions may change with the batch",
     "disaggregation_mode": "one process prefills and decodes",
+    "cuda_graph_bs": "cuda_graph_max_bs bounds the sizes of graphs",
+    "disable_cuda_graph_padding": "a batch runs on the graph of the next larger size",
     "max_prefill_tokens": "chunked_prefill_size bounds the prompt tokens of a step",
 }
 

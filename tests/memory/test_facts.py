@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from sglite.memory.facts import MemoryFacts, read_memory_facts
+from sglite.memory.facts import MemoryFacts, read_gpu_memory, read_memory_facts
 
 GIB = 1 << 30
 
@@ -85,3 +86,9 @@ def test_without_proc_the_system_is_asked(tmp_path):
 def test_this_machine_has_memory():
     found = read_memory_facts()
     assert 0 < found.available_bytes <= found.total_bytes
+
+
+def test_a_gpu_is_asked_for_its_own_memory(monkeypatch):
+    free = {0: GIB, 1: 3 * GIB}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.index], 8 * GIB))
+    assert read_gpu_memory("cuda:1") == MemoryFacts(8 * GIB, 3 * GIB, "device")

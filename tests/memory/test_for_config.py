@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from sglite.config import EngineConfig
+from sglite.config_resolve import resolve
 from sglite.errors import ConfigError
+from sglite.hardware import CudaDevice, HardwareFacts
 from sglite.make_model import make_model
-from sglite.memory import plan_for_config
+from sglite.memory import MemoryFacts, plan_for_config
 from sglite.models.loader import ModelInfo, read_model_info
+
+GIB = 1 << 30
+GPU = HardwareFacts(cuda=(CudaDevice("a GPU", 8 * GIB, (9, 0)),))
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,8 @@ def info(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
 
 
 def resolved(**options: object) -> EngineConfig:
-    return EngineConfig(**{"device": "cpu", "mem_fraction_static": 0.5, **options})
+    """Options as ``resolve`` leaves them, on the CPU unless they say otherwise."""
+    return resolve(EngineConfig(**{"device": "cpu", **options}), GPU)
 
 
 def test_context_is_the_model_s_unless_asked_otherwise(info: ModelInfo) -> None:
@@ -75,3 +81,25 @@ def test_larger_chunks_plan_for_more_activations(info: ModelInfo) -> None:
 def test_pool_never_exceeds_what_all_rows_could_use(info: ModelInfo) -> None:
     plan = plan_for_config(resolved(max_running_requests=2, context_length=100), info)
     assert plan.num_tokens == 208  # 200 in whole pages
+
+
+def test_gpu_is_planned_with_its_graphs_and_from_its_free_memory(
+    info: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = MemoryFacts(8 * GIB, 6 * GIB, "device")
+    monkeypatch.setattr("sglite.memory.for_config.read_gpu_memory", lambda device: facts)
+    config = resolved(device="cuda")
+    plan = plan_for_config(config, info)
+    assert (plan.total_bytes, plan.available_bytes) == (8 * GIB, 6 * GIB)
+    assert (plan.device, plan.fraction, plan.page_size) == ("cuda:0", 0.9, 64)
+    assert (plan.prefill_tokens, plan.cuda_graph_max_bs) == (8192, 256)
+    assert not plan.is_measured and plan.graph_bytes > 0
+    without = plan_for_config(config.replace(cuda_graph_max_bs=0, cuda_graph_max_tokens=0), info)
+    assert without.graph_bytes == 0
+
+
+def test_a_gpu_that_is_not_here_is_planned_from_the_facts_given(info: ModelInfo) -> None:
+    facts = MemoryFacts(GIB, GIB, "device")
+    plan = plan_for_config(resolved(device="cuda"), info, facts=facts)
+    assert plan.available_bytes == GIB
+    assert plan_for_config(resolved(), info).cuda_graph_max_bs == 0

@@ -38,3 +38,12 @@ def test_a_pool_smaller_than_the_context_comes_with_advice():
 def test_one_is_singular():
     text = render(16 * GIB, context_length=4096, max_total_tokens=1, page_size=1)
     assert " 1 page, bound by" in text and text.count(" 1 token\n") == 1
+
+
+def test_a_gpu_has_a_row_for_its_graphs_and_the_share_is_of_all_memory():
+    options = {"context_length": 4096, "concurrency": 256, "device": "cuda:0", "graph_rows": 64}
+    text = render(16 * GIB, **options)
+    assert "graphs " in text and "free of 16.00 GiB on cuda:0" in text
+    assert "bound by mem_fraction_static 0.9 of all memory" in text
+    assert text.count("estimated") == 2
+    assert "graphs" not in render(16 * GIB)

@@ -1,6 +1,7 @@
 import pytest
 
-from sglite.memory.units import amount
+from sglite.errors import ConfigError
+from sglite.memory.units import amount, parse_amount
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,24 @@ from sglite.memory.units import amount
 )
 def test_amounts_are_readable(num_bytes, text):
     assert amount(num_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "num_bytes"),
+    [
+        ("141GB", 141 * 1000**3),
+        ("80 GiB", 80 << 30),
+        ("1.5g", 1_500_000_000),
+        ("24576 MiB", 24 << 30),
+        ("4096", 4096),
+        (" 7 b ", 7),
+    ],
+)
+def test_amounts_are_read(text, num_bytes):
+    assert parse_amount(text) == num_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "80 Gibi", "1e9", "1.GB", "٣GB", "1" * 16])
+def test_other_texts_are_no_amounts(text):
+    with pytest.raises(ConfigError, match="is not an amount of memory; write it like 80GiB"):
+        parse_amount(text)

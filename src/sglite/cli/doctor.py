@@ -1,4 +1,4 @@
-"""Say what this machine uses and why: cores, memory, instruction set, weights, devices.
+"""Say what this machine uses and why: cores, memory, instruction set, weights, devices, GPUs.
 
 Nothing is loaded or measured. Options count as they would for an engine.
 """
@@ -8,17 +8,21 @@ from __future__ import annotations
 import argparse
 import platform
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sglite.cli.engine import read_config
 from sglite.cli.output import write_json
 from sglite.config_flags import add_option_arguments
 from sglite.errors import ConfigError
+from sglite.hardware import OLDEST_CAPABILITY
 
 if TYPE_CHECKING:
     from sglite.config import EngineConfig
     from sglite.engine.cores import Cores
+    from sglite.hardware import HardwareFacts
 
 COLUMNS = 100
 HOW_TO_COMPILE = (
@@ -29,6 +33,12 @@ ABOUT_HUGE_PAGES = {
     "always": "Linux uses them by itself",
     "madvise": "torch asks for them with THP_MEM_ALLOC_ENABLE=1",
     "never": "large weights cost more address lookups; `madvise` allows them",
+}
+# As the option attention_backend and people call them, and the modules that they are.
+GPU_PACKAGES = {
+    "triton": "triton",
+    "flashinfer": "flashinfer",
+    "flash-attention 3": "flash_attn_interface",
 }
 
 
@@ -60,10 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def diagnose(config: EngineConfig) -> list[Finding]:
     """What an engine with these options would find here."""
-    from sglite.config_resolve import detect_hardware, resolve
+    from sglite.config_resolve import resolve
     from sglite.engine.cores import read_cores
+    from sglite.hardware import detect_hardware
 
-    config = resolve(config, detect_hardware())
+    hardware = detect_hardware()
+    config = resolve(config, hardware)
     cores = read_cores()
     return [
         *_about_software(),
@@ -76,7 +88,9 @@ def diagnose(config: EngineConfig) -> list[Finding]:
         about_kernels(config.cpu_kernels, device=config.device),
         about_dtype(config.dtype, device=config.device),
         about_weight_cache(config.weight_cache),
-        _about_devices(config.device),
+        about_devices(config.device, hardware),
+        about_gpus(hardware),
+        about_gpu_packages(),
     ]
 
 
@@ -239,17 +253,48 @@ def about_weight_cache(option: str) -> Finding:
     return Finding("weight_cache", value, str(cache.directory), why)
 
 
-def _about_devices(chosen: str) -> Finding:
+def about_devices(chosen: str, hardware: HardwareFacts) -> Finding:
+    """What a model could run on here, and what it would run on."""
+    found = ["cpu", *(["mps"] if hardware.has_mps else [])]
+    found += [f"cuda:{number}" for number in range(len(hardware.cuda))]
+    return Finding("devices", found, ", ".join(found), f"{chosen} is used")
+
+
+def about_gpus(hardware: HardwareFacts) -> Finding:
+    """The CUDA GPUs, and what their driver and torch are made for."""
     import torch
 
-    found = ["cpu"]
-    found += ["mps"] if torch.backends.mps.is_available() else []
-    cuda = [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
-    why = f"{chosen} is used"
-    if cuda:
-        why += f"; CUDA is not supported yet ({', '.join(cuda)})"
-    devices = [*found, *(f"cuda:{index}" for index in range(len(cuda)))]
-    return Finding("devices", devices, ", ".join(devices), why)
+    from sglite.cli.machine import nvidia_driver
+    from sglite.memory.units import amount
+
+    driver = nvidia_driver()
+    value = {
+        "driver": driver,
+        "torch_cuda": torch.version.cuda,
+        "gpus": [asdict(each) for each in hardware.cuda],
+    }
+    if not hardware.cuda:
+        why = hardware.why_no_cuda + (f"; there is a driver, {driver}" if driver else "")
+        return Finding("gpus", value, "none", why)
+    gpus = [
+        f"{each.name}, {amount(each.total_bytes)}, compute capability"
+        f" {'.'.join(map(str, each.capability))}"
+        for each in hardware.cuda
+    ]
+    why = f"driver {driver or 'unknown'}, torch for CUDA {torch.version.cuda or 'unknown'}"
+    if not all(each.is_new_enough for each in hardware.cuda):
+        oldest = ".".join(map(str, OLDEST_CAPABILITY))
+        why += f"; below {oldest} used only when asked for"
+    return Finding("gpus", value, "; ".join(gpus), why)
+
+
+def about_gpu_packages(find: Callable[[str], object] = find_spec) -> Finding:
+    """Which of the packages that attention on a GPU may use are installed. None is imported."""
+    value = {name: find(module) is not None for name, module in GPU_PACKAGES.items()}
+    present = [name for name, is_there in value.items() if is_there]
+    absent = [name for name, is_there in value.items() if not is_there]
+    why = f"without {', '.join(absent)}" if absent else ""
+    return Finding("gpu_packages", value, ", ".join(present) or "none", why)
 
 
 def _without(mapping: dict[str, Any], *names: str) -> dict[str, Any]:

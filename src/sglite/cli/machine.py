@@ -1,4 +1,4 @@
-"""What the system says of this machine: the CPU and its pages.
+"""What the system says of this machine: the CPU, its pages, the driver of its GPU.
 
 Read from /proc and /sys, below ``root`` in tests. Where a system has no such files, what it does
 not say is None or empty.
@@ -7,6 +7,7 @@ not say is None or empty.
 from __future__ import annotations
 
 import platform
+import re
 from pathlib import Path
 
 # What makes a difference to the kernels, as Linux names it; `asimd` is what others call NEON.
@@ -21,6 +22,7 @@ X86_FLAGS = (
     "amx_bf16",
 )
 ARM_FLAGS = ("asimd", "asimddp", "i8mm", "bf16", "sve")
+NVIDIA_DRIVER = "proc/driver/nvidia/version"
 HUGE_PAGES = "sys/kernel/mm/transparent_hugepage/enabled"
 
 
@@ -45,6 +47,13 @@ def huge_pages(root: Path = Path("/")) -> str | None:
     """When Linux backs memory with huge pages: always, madvise or never."""
     chosen = [word for word in _text(root / HUGE_PAGES).split() if word.startswith("[")]
     return chosen[0].strip("[]") if chosen else None
+
+
+def nvidia_driver(root: Path = Path("/")) -> str | None:
+    """Version of NVIDIA's driver, e.g. 580.65.06; None where there is none, or not on Linux."""
+    first_line = _text(root / NVIDIA_DRIVER).partition("\n")[0]
+    found = re.search(r"\b\d{3,}\.\d+(\.\d+)*\b", first_line)
+    return found[0] if found else None
 
 
 def _cpuinfo(root: Path, *names: str) -> str:

@@ -10,6 +10,8 @@ from sglite.cli.engine import read_config
 from sglite.cli.output import write_json
 from sglite.config_fields import option_fields
 from sglite.config_flags import add_option_arguments
+from sglite.config_values import device_type
+from sglite.errors import ConfigError
 
 if TYPE_CHECKING:
     from sglite.config import EngineConfig
@@ -21,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--concurrency", metavar="INT", help="requests together; short for --max-running-requests"
     )
+    parser.add_argument(
+        "--device-memory",
+        metavar="AMOUNT",
+        help="plan for a GPU with so much memory, e.g. 80GiB or 141GB, that need not be here",
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     add_option_arguments(parser)
 
@@ -28,9 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan; ConfigError, saying what to change, where not even one page fits."""
     config = with_concurrency(read_config(arguments), arguments.concurrency)
-    plan = plan_for(config)
+    plan = plan_for(config, arguments.device_memory)
     if arguments.json:
-        write_json(dataclasses.asdict(plan) | {"num_tokens": plan.num_tokens})
+        derived = {"left_bytes": plan.left_bytes, "num_tokens": plan.num_tokens}
+        write_json(dataclasses.asdict(plan) | derived)
         return 0
     from sglite.memory import render_memory_plan
 
@@ -46,17 +54,30 @@ def with_concurrency(config: EngineConfig, text: str | None) -> EngineConfig:
     return config.replace(max_running_requests=field.parse(text, label="--concurrency"))
 
 
-def plan_for(config: EngineConfig) -> MemoryPlan:
-    """The plan of the model that ``config`` names."""
-    from sglite.config_resolve import detect_hardware, resolve
-    from sglite.memory import plan_for_config
+def plan_for(config: EngineConfig, device_memory: str | None = None) -> MemoryPlan:
+    """The plan of the model that ``config`` names, on a GPU with ``device_memory`` if given.
+
+    ConfigError where the amount is not one, or the options name another device than a GPU.
+    """
+    from sglite.config_resolve import resolve
+    from sglite.hardware import OLDEST_CAPABILITY, CudaDevice, HardwareFacts, detect_hardware
+    from sglite.memory import MemoryFacts, plan_for_config
+    from sglite.memory.units import parse_amount
     from sglite.models.hub import resolve_model_directory
     from sglite.models.loader import read_model_info
 
-    config = resolve(config, detect_hardware())
+    facts = None
+    hardware = detect_hardware()
+    if device_memory is not None:
+        if device_type(config.device) not in ("auto", "cuda"):
+            raise ConfigError(f"--device-memory is that of a GPU; device is {config.device!r}")
+        config, total = config.replace(device="cuda"), parse_amount(device_memory)
+        facts = MemoryFacts(total, total, "device")
+        hardware = HardwareFacts(cuda=(CudaDevice("not here", total, OLDEST_CAPABILITY),))
+    config = resolve(config, hardware)
     info = read_model_info(
         resolve_model_directory(
             config.model_path, source=config.model_source, revision=config.revision
         )
     )
-    return plan_for_config(config, info)
+    return plan_for_config(config, info, facts=facts)

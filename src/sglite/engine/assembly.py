@@ -67,6 +67,7 @@ def assemble_engine(
         instruction_set=_choose_kernels(config, info),
         quantization=Quantization.of(config.quantization, config.quantization_group_size),
         weight_cache=WeightCache.of(config.weight_cache),
+        deterministic=config.deterministic,
         show_progress=show_progress,
     )
     engine = build_engine(config, model, memory.num_pages, make_checker=make_checker, events=events)
@@ -107,6 +108,9 @@ def _choose_kernels(config: EngineConfig, info: ModelInfo) -> str | None:
         return instruction_set
     fields = {"cpu_kernels": "torch", "reason": reason, "lost": "several times the speed"}
     logger.warning("option_settled", extra={"fields": fields})
+    if config.deterministic:
+        fields = {"option": "deterministic (torch alone does not keep to it)"}
+        logger.warning("option_without_effect", extra={"fields": fields})
     return None
 
 

@@ -25,6 +25,7 @@ SCALE_BYTES = 4
 KV_DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
     "int8": torch.int8,
     "fp8_e4m3": torch.float8_e4m3fn,
 }

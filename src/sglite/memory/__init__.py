@@ -4,17 +4,23 @@ Step: none of the 8, before them · receives: a DecoderSpec and the options that
 hands on: a MemoryPlan, plain numbers · does not know about: tensors, the engine, the scheduler.
 """
 
-from sglite.memory.facts import MemoryFacts, read_memory_facts
+from sglite.memory.facts import MemoryFacts, read_gpu_memory, read_memory_facts
 from sglite.memory.for_config import kv_dtype_for_config, plan_for_config
-from sglite.memory.plan import MemoryPlan, plan_memory
+from sglite.memory.memory_plan import MemoryPlan
+from sglite.memory.plan import MeasuredMemory, plan_measured, plan_memory
+from sglite.memory.refusal import explain_out_of_memory
 from sglite.memory.render import render_memory_plan
 
 __all__ = [
+    "MeasuredMemory",
     "MemoryFacts",
     "MemoryPlan",
+    "explain_out_of_memory",
     "kv_dtype_for_config",
     "plan_for_config",
+    "plan_measured",
     "plan_memory",
+    "read_gpu_memory",
     "read_memory_facts",
     "render_memory_plan",
 ]

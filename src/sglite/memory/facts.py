@@ -15,7 +15,7 @@ NO_LIMIT = 1 << 60
 class MemoryFacts:
     """Bytes. ``available_bytes`` can be taken now without swapping or being killed.
 
-    ``bound_by`` says what it follows from: ``machine`` or ``cgroup``.
+    ``bound_by`` says what it follows from: ``machine``, ``cgroup`` or ``device``, a GPU.
     """
 
     total_bytes: int
@@ -39,6 +39,14 @@ def read_memory_facts(root: Path = Path("/")) -> MemoryFacts:
                 bound_by="cgroup" if left < machine.available_bytes else facts.bound_by,
             )
     return facts
+
+
+def read_gpu_memory(device: str) -> MemoryFacts:
+    """What is there and what is free on a CUDA device, such as ``cuda:0``, which must exist."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info(torch.device(device))
+    return MemoryFacts(total, free, "device")
 
 
 def _machine_facts(root: Path) -> MemoryFacts:

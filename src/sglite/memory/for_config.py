@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from sglite.config import EngineConfig
+from sglite.config_values import device_type
 from sglite.errors import ConfigError
 from sglite.kvcache.kv_pool import resolve_kv_dtype
-from sglite.memory.plan import MemoryPlan, plan_memory
+from sglite.memory.facts import MemoryFacts, read_gpu_memory
+from sglite.memory.memory_plan import MemoryPlan
+from sglite.memory.plan import plan_memory
 from sglite.models.quantization import Quantization
 from sglite.models.weight_dtype import natural_kv_dtype
 
@@ -29,9 +32,13 @@ def kv_dtype_for_config(
     return resolve_kv_dtype(config.kv_cache_dtype, natural)
 
 
-def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
+def plan_for_config(
+    config: EngineConfig, info: ModelInfo, *, facts: MemoryFacts | None = None
+) -> MemoryPlan:
     """Divide the memory for a resolved ``config`` and the model of ``info``.
 
+    ``facts`` None asks the device. On a GPU this is the check before the weights are loaded;
+    ``plan_measured`` follows when they are.
     Raises ConfigError where the context exceeds the model's, or not even one page fits.
     """
     context_length = config.context_length or info.spec.context_length
@@ -40,7 +47,9 @@ def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
             f"context_length is {context_length:,}; the model in {info.directory} is made for "
             f"{info.spec.context_length:,} (max_position_embeddings). Lower it to that or less."
         )
-    chunk = config.chunked_prefill_size or LARGEST_PLANNED_CHUNK
+    is_gpu = device_type(config.device) == "cuda"
+    if facts is None and is_gpu:
+        facts = read_gpu_memory(config.device)
     dtype = info.dtype(config.dtype, device=config.device)
     return plan_memory(
         info.spec,
@@ -52,7 +61,19 @@ def plan_for_config(config: EngineConfig, info: ModelInfo) -> MemoryPlan:
         page_size=config.page_size,
         fraction=config.mem_fraction_static,
         max_total_tokens=config.max_total_tokens,
-        prefill_tokens=min(context_length, chunk if chunk > 0 else context_length),
+        prefill_tokens=_largest_step(config, context_length),
+        graph_rows=config.cuda_graph_max_bs if is_gpu else 0,
+        graph_tokens=config.cuda_graph_max_tokens if is_gpu else 0,
+        facts=facts,
         device=config.device,
         tp_size=config.tp_size,
     )
+
+
+def _largest_step(config: EngineConfig, context_length: int) -> int:
+    """Prompt tokens of the step that activations are planned for."""
+    chunk = config.chunked_prefill_size or LARGEST_PLANNED_CHUNK
+    if chunk < 0:
+        return context_length
+    # A GPU's chunk is full as soon as prompts wait; on the CPU a second one is rare.
+    return chunk if device_type(config.device) == "cuda" else min(context_length, chunk)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from sglite.memory.plan import MemoryPlan
+from sglite.memory.memory_plan import MemoryPlan
 from sglite.memory.units import amount
 
 
 def render_memory_plan(plan: MemoryPlan) -> str:
     """Plain text: one row per use of memory, then what it means for requests, then advice."""
+    how = "measured" if plan.is_measured else "estimated"
     rows = [
         (
             "available",
             amount(plan.available_bytes),
-            f"free now, bound by the {plan.memory_bound_by}",
+            _available(plan),
         ),
         ("weights", amount(plan.weights_bytes), plan.weights_dtype),
-        ("activations", amount(plan.activation_bytes), "largest step, estimated"),
+        *([("graphs", amount(plan.graph_bytes), how)] if plan.graph_bytes else []),
+        ("activations", amount(plan.activation_bytes), f"largest step, {how}"),
         ("KV per token", amount(plan.kv_bytes_per_token), plan.kv_dtype),
         ("KV per page", amount(plan.kv_bytes_per_page), _count(plan.page_size, "token")),
         (
@@ -40,13 +42,20 @@ def render_memory_plan(plan: MemoryPlan) -> str:
     return "\n".join(lines + _advice(plan))
 
 
+def _available(plan: MemoryPlan) -> str:
+    if plan.is_gpu:
+        return f"free of {amount(plan.total_bytes)} on {plan.device}"
+    return f"free now, bound by the {plan.memory_bound_by}"
+
+
 def _count(number: int, thing: str) -> str:
     return f"1 {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _bound(plan: MemoryPlan) -> str:
+    share = "all memory" if plan.is_gpu else "what is left"
     names = {
-        "memory": f"mem_fraction_static {plan.fraction:g} of what is left",
+        "memory": f"mem_fraction_static {plan.fraction:g} of {share}",
         "max_running_requests": "max_running_requests x context_length",
     }
     return names.get(plan.bound_by, plan.bound_by)

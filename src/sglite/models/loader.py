@@ -97,13 +97,14 @@ def load_model(
     instruction_set: str | None = None,
     quantization: Quantization | None = None,
     weight_cache: WeightCache | None = None,
+    deterministic: bool = False,
     show_progress: bool = True,
 ) -> LoadedModel:
     """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
 
     ``tp`` says which rank's share to hold. With an ``instruction_set`` the model runs on the
-    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization``
-    and use a ``weight_cache``.
+    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization``,
+    use a ``weight_cache``, and are ``deterministic`` on request: whatever else is in a batch.
     The progress bar appears on a terminal only. Raises ModelLoadError for a bad directory and
     ConfigError for a bad option.
     """
@@ -132,6 +133,7 @@ def load_model(
                 weight_dtype=_narrowest_type(weight_type, checkpoint, targets),
                 instruction_set=instruction_set,
                 quantization=quantization,
+                groups_prefixes=not deterministic,
             )
     if checkpoint is None:
         _fill_randomly(model, targets, info, show_progress=show_progress)

@@ -68,7 +68,9 @@ class ReplayedDecoder:
 
     ``dtype`` is that of the products' inputs where ``instruction_set`` multiplies it;
     ``weight_dtype`` that of the weights in memory, unless a ``quantization`` makes them integers.
-    The weights are zero until they are written.
+    Without ``groups_prefixes`` sequences with a common start do not attend to it together, and long
+    ones are not split for the threads: the bits of a sequence do not depend on what else is in its
+    batch. The weights are zero until they are written.
     """
 
     kv_layout: KVLayout = "block"

@@ -124,8 +124,10 @@ void AttentionPlan::add_tokens(int begin, int end) {
     segments_.back().num_queries += end - begin;
 }
 
-// A long sequence alone must not leave threads idle.
+// A long sequence alone must not leave threads idle. But where its sums are cut changes their last
+// bits, and how many segments the others have decides where.
 void AttentionPlan::split_keys() {
+    if (!options_.groups_prefixes) return;
     const int wanted = kItemsPerThread * options_.num_threads;
     const int items = (int)segments_.size() * options_.num_kv_heads;
     if (items >= wanted || items == 0) return;

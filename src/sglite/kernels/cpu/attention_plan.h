@@ -21,7 +21,7 @@ struct Runs {
 struct PlanOptions {
     int num_heads, num_kv_heads, head_dim;
     int num_threads;
-    bool groups_prefixes;
+    bool groups_prefixes;  // false: the bits of a run do not depend on what else is in the step
 };
 
 // Sequences that begin with the same pages attend to those together, at every level at which they
