@@ -6,10 +6,10 @@ from sglite.config import EngineConfig
 from sglite.config_fields import option_fields
 from sglite.config_resolve import contradictions, resolve
 from sglite.errors import ConfigError
-from sglite.hardware import CudaDevice, HardwareFacts
+from sglite.hardware import GpuFacts, HardwareFacts
 
 BARE = HardwareFacts(why_no_cuda="torch is built without CUDA")
-GPU = HardwareFacts(cuda=(CudaDevice("Some GPU", 80 << 30, (9, 0)),))
+GPU = HardwareFacts(cuda=(GpuFacts("Some GPU", 80 << 30, (9, 0)),))
 
 
 def test_open_values_are_settled_in_a_new_object():
@@ -116,7 +116,7 @@ def test_every_choice_is_logged_with_its_reason(caplog):
 
 
 def test_only_a_choice_that_may_surprise_is_told_above_debug(caplog):
-    old = HardwareFacts(cuda=(CudaDevice("Old GPU", 1 << 30, (6, 1)),))
+    old = HardwareFacts(cuda=(GpuFacts("Old GPU", 1 << 30, (6, 1)),))
     with caplog.at_level(logging.INFO):
         resolve(EngineConfig(), BARE)
         resolve(EngineConfig(), GPU)
@@ -128,7 +128,7 @@ def test_only_a_choice_that_may_surprise_is_told_above_debug(caplog):
 
 
 def test_auto_passes_over_gpus_that_are_too_old():
-    old, new = CudaDevice("a", 1 << 30, (7, 5)), CudaDevice("b", 1 << 30, (8, 0))
+    old, new = GpuFacts("a", 1 << 30, (7, 5)), GpuFacts("b", 1 << 30, (8, 0))
     facts = HardwareFacts(cuda=(old, new))
     assert resolve(EngineConfig(), facts).device == "cuda:1"
     assert resolve(EngineConfig(device="cuda"), facts).device == "cuda:0"

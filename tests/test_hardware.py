@@ -3,7 +3,7 @@ import types
 import pytest
 import torch
 
-from sglite.hardware import CudaDevice, detect_hardware
+from sglite.hardware import GpuFacts, detect_hardware
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def gpus(monkeypatch):
 def test_gpus_are_found_by_their_numbers(gpus):
     gpus(2)
     found = detect_hardware().cuda
-    assert found == tuple(CudaDevice(f"GPU {each}", 8 << 30, (9, each)) for each in (0, 1))
+    assert found == tuple(GpuFacts(f"GPU {each}", 8 << 30, (9, each)) for each in (0, 1))
 
 
 def test_why_there_are_none_is_told(gpus, monkeypatch):
@@ -50,4 +50,4 @@ def test_mps_is_what_torch_says(monkeypatch):
     ("capability", "expected"), [((7, 5), False), ((8, 0), True), ((12, 0), True)]
 )
 def test_auto_takes_gpus_from_ampere_on(capability, expected):
-    assert CudaDevice("g", 1, capability).is_new_enough is expected
+    assert GpuFacts("g", 1, capability).is_new_enough is expected

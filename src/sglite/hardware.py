@@ -9,7 +9,7 @@ OLDEST_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class CudaDevice:
+class GpuFacts:
     """One CUDA GPU. ``capability`` is its compute capability, as ``(9, 0)``."""
 
     name: str
@@ -27,7 +27,7 @@ class HardwareFacts:
     """Accelerators. ``cuda`` are the GPUs by number; ``why_no_cuda`` says why there are none."""
 
     has_mps: bool = False
-    cuda: tuple[CudaDevice, ...] = ()
+    cuda: tuple[GpuFacts, ...] = ()
     why_no_cuda: str = "torch sees no CUDA device"
 
 
@@ -43,6 +43,6 @@ def detect_hardware() -> HardwareFacts:
         return HardwareFacts(has_mps=has_mps)
     devices = [torch.cuda.get_device_properties(each) for each in range(torch.cuda.device_count())]
     cuda = tuple(
-        CudaDevice(each.name, each.total_memory, (each.major, each.minor)) for each in devices
+        GpuFacts(each.name, each.total_memory, (each.major, each.minor)) for each in devices
     )
     return HardwareFacts(has_mps=has_mps, cuda=cuda)

@@ -9,13 +9,13 @@ import pytest
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
 from sglite.errors import ConfigError
-from sglite.hardware import CudaDevice, HardwareFacts
+from sglite.hardware import GpuFacts, HardwareFacts
 from sglite.make_model import make_model
 from sglite.memory import MemoryFacts, plan_for_config
 from sglite.models.loader import ModelInfo, read_model_info
 
 GIB = 1 << 30
-GPU = HardwareFacts(cuda=(CudaDevice("a GPU", 8 * GIB, (9, 0)),))
+GPU = HardwareFacts(cuda=(GpuFacts("a GPU", 8 * GIB, (9, 0)),))
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def plan_for(config: EngineConfig, device_memory: str | None = None) -> MemoryPl
     ConfigError where the amount is not one, or the options name another device than a GPU.
     """
     from sglite.config_resolve import resolve
-    from sglite.hardware import OLDEST_CAPABILITY, CudaDevice, HardwareFacts, detect_hardware
+    from sglite.hardware import OLDEST_CAPABILITY, GpuFacts, HardwareFacts, detect_hardware
     from sglite.memory import MemoryFacts, plan_for_config
     from sglite.memory.units import parse_amount
     from sglite.models.hub import resolve_model_directory
@@ -73,7 +73,7 @@ def plan_for(config: EngineConfig, device_memory: str | None = None) -> MemoryPl
             raise ConfigError(f"--device-memory is that of a GPU; device is {config.device!r}")
         config, total = config.replace(device="cuda"), parse_amount(device_memory)
         facts = MemoryFacts(total, total, "device")
-        hardware = HardwareFacts(cuda=(CudaDevice("not here", total, OLDEST_CAPABILITY),))
+        hardware = HardwareFacts(cuda=(GpuFacts("not here", total, OLDEST_CAPABILITY),))
     config = resolve(config, hardware)
     info = read_model_info(
         resolve_model_directory(

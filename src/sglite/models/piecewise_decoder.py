@@ -33,7 +33,7 @@ from sglite.kernels.rotary_store import Rotation
 from sglite.models.decoder import Decoder
 
 if TYPE_CHECKING:
-    from sglite.engine.forward_batch import ForwardBatch
+    from sglite.executors.forward_batch import ForwardBatch
     from sglite.kvcache.kv_pool import KVPool
 
 SMALLEST_BUCKET = 16
