@@ -46,9 +46,12 @@ def variants() -> list[Variant]:
     """Those of Qwen3-0.6B and 14B in bfloat16, the shapes that are measured."""
     from sglite.kernels.draw import triton_draw
     from sglite.kernels.gated import triton_gated
+    from sglite.kernels.page_copy import triton_page_copy
+    from sglite.kernels.page_table import triton_page_table
     from sglite.kernels.paged_attention import triton_attention
     from sglite.kernels.rms_norm import triton_rms_norm
     from sglite.kernels.rotary_store import triton_rotary_store
+    from sglite.kernels.step_inputs import triton_step_inputs
 
     half, words = "*bf16", "*i32"
     found = []
@@ -161,9 +164,7 @@ def variants() -> list[Variant]:
                     "vocab_size": "i32",
                     "stride": "i32",
                     **dict.fromkeys(("rows", "positions", "tokens"), words),
-                    **dict.fromkeys(
-                        ("temperatures", "top_ps", "peaks", "scores", "sums"), "*fp32"
-                    ),
+                    **dict.fromkeys(("temperatures", "top_ps", "peaks", "scores", "sums"), "*fp32"),
                     "seeds": "*i64",
                     "num_blocks": "i32",
                     **more,
@@ -172,6 +173,42 @@ def variants() -> list[Variant]:
                 {"num_warps": warps},
             )
         )
+    long, number = "*i64", "i32"
+    found.append(
+        Variant(
+            "step_inputs",
+            triton_step_inputs.step_inputs_kernel,
+            {
+                **dict.fromkeys(("rows", "positions", "known", "page_table"), words),
+                **dict.fromkeys(("last_tokens", "input_ids", "positions_out", "out_slots"), long),
+                **dict.fromkeys(("num_tokens", "table_stride"), number),
+            },
+            {"PAGE_SIZE": 64, "IS_FIRST": True, "BLOCK": triton_step_inputs.BLOCK},
+        )
+    )
+    found.append(
+        Variant(
+            "page_table",
+            triton_page_table.update_kernel,
+            {
+                **dict.fromkeys(("table", "updates"), words),
+                **dict.fromkeys(("num_updates", "table_stride"), number),
+            },
+            {"BLOCK": triton_page_table.BLOCK},
+        )
+    )
+    found.append(
+        Variant(
+            "page_copy",
+            triton_page_copy.copy_kernel,
+            {
+                "pages": long,
+                **dict.fromkeys(("sources", "targets"), words),
+                **dict.fromkeys(("page_words", "num_pages"), number),
+            },
+            {"BLOCK": triton_page_copy.BLOCK},
+        )
+    )
     return found
 
 

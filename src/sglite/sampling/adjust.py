@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import torch
 
+from sglite.kernels.draw.ranking import rows_per_chunk
 from sglite.sampling.batch import SamplingBatch
 from sglite.sampling.counts import OutputCounts
-from sglite.kernels.draw.ranking import rows_per_chunk
 
 _LARGEST = 3e38
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from sglite.request import LogprobParams, TokenLogprobs
 from sglite.kernels.draw.ranking import ranked_topk, rows_per_chunk
+from sglite.request import LogprobParams, TokenLogprobs
 
 _PROMPT_LOGITS_BYTES = 64 << 20
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import torch
 
 from sglite.kernels.draw.noise import exponential_noise, row_keys
+from sglite.kernels.draw.ranking import rows_per_chunk, surviving_tokens
 from sglite.request import TokenLogprobs
 from sglite.sampling.adjust import adjust_logits
 from sglite.sampling.batch import RowSelection, SamplingBatch
 from sglite.sampling.logprobs import LogprobTensors, score_positions
-from sglite.kernels.draw.ranking import rows_per_chunk, surviving_tokens
 from sglite.sampling.state import SamplingState
 
 

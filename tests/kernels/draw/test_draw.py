@@ -56,7 +56,5 @@ def test_rows_that_pad_may_come_repeatedly(implementation):
 def test_no_rows_change_nothing(implementation):
     nothing, last = torch.empty(0, dtype=torch.int32), torch.tensor([3, 4])
     parameters = Rows.mixed(random(1, 9))._parameters(9, "cpu")
-    draw(
-        torch.empty(0, 9), nothing, nothing, parameters, last_token_W=last, token_ids_R=nothing
-    )
+    draw(torch.empty(0, 9), nothing, nothing, parameters, last_token_W=last, token_ids_R=nothing)
     assert last.tolist() == [3, 4]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sglite.kernels.draw.ranking import num_candidates, ranked_topk, rows_per_chunk, surviving_tokens
+from sglite.kernels.draw.ranking import (
+    num_candidates,
+    ranked_topk,
+    rows_per_chunk,
+    surviving_tokens,
+)
 
 
 def plain_survivors(
