@@ -1,4 +1,4 @@
-"""The pool's tensors: sizes, views, and page copies that touch nothing else."""
+"""The pool's tensors: sizes and views."""
 
 from __future__ import annotations
 
@@ -60,29 +60,6 @@ def test_bytes_per_page_adds_up_to_the_pool(pool):
     assert pool.num_bytes == 5 * sizes[0] + 3 * sizes[1]
 
 
-def test_copied_pages_equal_their_sources_in_all_layers_of_the_group(pool):
-    for storage in pool.storage:
-        storage.copy_(torch.randn(storage.shape))
-    before = [storage.clone() for storage in pool.storage]
-
-    pool.copy_pages(0, [1, 4], [3, 0])
-
-    assert torch.equal(pool.storage[0][:, :, [3, 0]], before[0][:, :, [1, 4]])
-    assert torch.equal(pool.storage[0][:, :, [1, 2, 4]], before[0][:, :, [1, 2, 4]])
-    assert torch.equal(pool.storage[1], before[1])
-
-
-def test_no_pages_to_copy_is_no_work(pool):
-    pool.copy_pages(1, [], [])
-
-    assert not pool.storage[1].any()
-
-
-def test_a_page_that_is_both_source_and_target_is_our_bug(pool):
-    with pytest.raises(AssertionError, match="both copied and overwritten"):
-        pool.copy_pages(0, [1, 2], [2, 3])
-
-
 @pytest.mark.parametrize(
     ("dtype", "row"),
     [(torch.float32, 256), (torch.bfloat16, 128), (torch.int8, 68), (torch.float8_e4m3fn, 64)],
@@ -98,30 +75,14 @@ def test_narrow_types_take_a_half_and_a_quarter(dtype, row, layout):
     assert pool.num_bytes == 5 * KVPool.bytes_per_page(FULL, dtype=dtype, **shape)
 
 
-def test_scales_lie_behind_their_codes_and_are_copied_with_the_page():
+def test_scales_lie_behind_their_codes():
     pool = KVPool([FULL, WINDOW], [5, 3], dtype=torch.int8, **SHAPE)
     layer = pool.layer(2)
     assert layer.k_scale_SK is not None and layer.v_scale_SK is not None
-    layer.k_SKD[4:8], layer.v_SKD[4:8] = 3, -5
-    layer.k_scale_SK[4:8], layer.v_scale_SK[4:8] = 0.25, 8.0
     assert layer.k_SKD.shape == (20, 2, 8) and layer.k_scale_SK.shape == (20, 2)
-
-    pool.copy_pages(0, [1], [3])
-
-    for tensor, value in zip(layer, (3, -5, 0.25, 8.0), strict=True):
-        assert tensor is not None
-        assert (tensor[12:16] == value).all() and (tensor[4:8] == value).all()
-        assert not tensor[:4].any() and not tensor[8:12].any() and not tensor[16:].any()
-
-
-def test_pages_of_8_bit_floats_are_copied():
-    pool = KVPool([WINDOW], [3], dtype=torch.float8_e4m3fn, **SHAPE)
-    pool.layer(1).v_SKD[4:8] = 1.5
-
-    pool.copy_pages(0, [1], [2])
-
-    assert (pool.layer(1).v_SKD[8:].float() == 1.5).all()
-    assert not pool.layer(1).v_SKD[:4].float().any()
+    layer.k_SKD[4], layer.k_scale_SK[4] = 3, 0.25
+    assert pool.storage[0][1, 0, 1, 0, 0].tolist()[:8] == [3] * 8
+    assert pool.storage[0][1, 0, 1, 0, 0, 8:].view(torch.float32).tolist() == [0.25]
 
 
 def test_a_type_has_the_name_of_its_option():

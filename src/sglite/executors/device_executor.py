@@ -36,7 +36,7 @@ from sglite.scheduler.plan import PromptLogprobSpan, StepPlan, StepResult
 if TYPE_CHECKING:
     from sglite.kvcache.kv_pool import KVPool
     from sglite.models.decoder import Decoder
-    from sglite.models.language_model import LanguageModel
+    from sglite.models.piecewise_decoder import PiecewiseDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,9 @@ class DeviceHandle:
 class DeviceExecutor:
     """One model on one device: implements ``Executor`` for several steps in flight.
 
-    ``body`` computes hidden states, as ``model`` itself or by captured pieces. ``graph_sizes`` are
-    batch sizes whose decode steps are captured; none where a backend cannot be.
+    ``graph_sizes`` are batch sizes whose decode steps are captured; none are where a backend cannot
+    be, or angles depend on the length of a sequence. Other steps of few tokens go through
+    ``pieces``, where there are any.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class DeviceExecutor:
         max_rows: int,
         max_tokens: int,
         graph_sizes: list[int],
-        body: LanguageModel | None = None,
+        pieces: PiecewiseDecoder | None = None,
         check: bool = False,
     ) -> None:
         self._model = model
@@ -102,9 +103,9 @@ class DeviceExecutor:
             device=device,
         )
         self._sampler = Sampler(self._rows.sampling)
-        self._parts = DeviceParts(
-            model, body or model, kv_pool, self._rows, model.spec.group_of_layer()
-        )
+        self._pieces = pieces
+        self._most_in_pieces = max(pieces.buckets, default=0) if pieces is not None else 0
+        self._parts = DeviceParts(model, kv_pool, self._rows, model.spec.group_of_layer())
         # A sampled token and a count of bad ones for every run.
         self._num_words = 2 * (max_rows + 1)
         self._results = torch.zeros(self._num_words, dtype=torch.int32, device=device.torch_device)
@@ -114,11 +115,16 @@ class DeviceExecutor:
             device,
             self._parts,
             [group.decode for group in backends],
-            graph_sizes if all(group.decode.can_capture for group in backends) else [],
+            graph_sizes if self._can_capture() else [],
             max_tokens=max_tokens,
             results=self._results,
         )
         self._collected_s = 0.0
+
+    def _can_capture(self) -> bool:
+        """True where a captured decode step reads nothing of the host."""
+        is_fixed = not self._model.spec.rope.depends_on_length
+        return is_fixed and all(group.decode.can_capture for group in self._backends)
 
     @torch.inference_mode()
     def launch(self, plan: StepPlan) -> DeviceHandle:
@@ -136,7 +142,10 @@ class DeviceExecutor:
                 if plan.added_rows or any(len(entries) for entries in updates):
                     self._rows.enqueue(updates, plan.added_rows)
                 step = self._stage(plan, offsets)
-                self._device.run(step)
+                if self._pieces is not None and offsets[-1] <= self._most_in_pieces:
+                    step.run_in_pieces(self._device, self._pieces)
+                else:
+                    self._device.run(step)
         return DeviceHandle(plan, step, offsets, launched_s)
 
     def _check_plan(self, plan: StepPlan, offsets: Int32Array) -> None:

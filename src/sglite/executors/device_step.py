@@ -19,18 +19,18 @@ from sglite.kernels.page_table import update_page_table
 from sglite.kernels.step_inputs import StepInputs, StepTokens, step_inputs
 
 if TYPE_CHECKING:
+    from sglite.device import Device
     from sglite.executors.device_rows import DeviceRows
     from sglite.kvcache.kv_pool import KVPool
     from sglite.models.decoder import Decoder
-    from sglite.models.language_model import LanguageModel
+    from sglite.models.piecewise_decoder import PiecewiseDecoder
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceParts:
-    """What all steps share. ``body`` computes the hidden states; the head is the ``model``'s."""
+    """What all steps share."""
 
     model: Decoder
-    body: LanguageModel
     kv_pool: KVPool
     rows: DeviceRows
     group_of_layer: list[int]
@@ -96,12 +96,26 @@ class DeviceStep:
 
     def __call__(self) -> None:
         """Do it, in the order of the device."""
+        self._begin()
+        self._end(self._parts.model(self._batch, self._parts.kv_pool))
+
+    def run_in_pieces(self, device: Device, pieces: PiecewiseDecoder) -> None:
+        """Enqueue it with the decoder in captured pieces, each on its own way to the device."""
+        device.run(self._begin)
+        hidden_TE = pieces(self._batch, self._parts.kv_pool)
+        device.run(lambda: self._end(hidden_TE))
+
+    def _begin(self) -> None:
+        """All that comes before the first layer."""
         self._lay_out()
         if self._prepares:
             self.prepare()
-        self.hidden_TE = self._parts.body(self._batch, self._parts.kv_pool)
-        self._sample(self.hidden_TE)
-        self._count_bad(self.hidden_TE)
+
+    def _end(self, hidden_TE: torch.Tensor) -> None:
+        """All that comes after the last layer."""
+        self.hidden_TE = hidden_TE
+        self._sample(hidden_TE)
+        self._count_bad(hidden_TE)
 
     def prepare(self) -> None:
         """What all layers of a backend share."""

@@ -93,7 +93,7 @@ class KVPool:
     Index 0 of the second dimension is K, 1 is V. ``num_pages`` has one entry per group.
     ``num_kv_heads`` counts the heads of this rank. A row is D numbers; of int8, and behind them the
     bytes of their scale (of all 16 in a block). Whatever layout and type, a page is one contiguous
-    piece per layer, so pages are copied without knowing them.
+    piece per layer, so pages are copied without knowing them (``kernels/page_copy``).
 
     With ``has_spare_page`` there is one page more in every group, behind those that the allocators
     know: tokens that pad a batch are written there (:meth:`spare_page`).
@@ -177,17 +177,6 @@ class KVPool:
     ) -> int:
         """Bytes that one page of ``group`` takes in all of the group's layers, K and V."""
         return len(group.layers) * 2 * page_size * num_kv_heads * row_bytes(dtype, head_dim)
-
-    def copy_pages(self, group: int, sources: Sequence[int], targets: Sequence[int]) -> None:
-        """Copy whole pages of one group in all of its layers; targets must differ from sources."""
-        assert len(sources) == len(targets), f"{len(sources)} sources, {len(targets)} targets"
-        assert not set(sources) & set(targets), "a page is both copied and overwritten"
-        if not sources:
-            return
-        storage = self.storage[group].view(torch.uint8)  # torch copies no rows of 8-bit floats
-        source_ids = torch.tensor(sources, dtype=torch.int64, device=storage.device)
-        target_ids = torch.tensor(targets, dtype=torch.int64, device=storage.device)
-        storage.index_copy_(2, target_ids, storage.index_select(2, source_ids))
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

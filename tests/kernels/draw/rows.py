@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from typing_extensions import Self
 
 from sglite.kernels.draw import DrawParameters
 from sglite.kernels.draw.noise import exponential_noise, row_keys
@@ -64,7 +63,7 @@ class Rows:
     seeds: list[int]
 
     @classmethod
-    def mixed(cls, logits: torch.Tensor) -> Self:
+    def mixed(cls, logits: torch.Tensor) -> Rows:
         """Rows that each draw in another way."""
         count = len(logits)
         return cls(
@@ -77,14 +76,14 @@ class Rows:
     @classmethod
     def repeated(
         cls, row: torch.Tensor, sampling: SamplingParams, count: int, seed: int = 5
-    ) -> Self:
+    ) -> Rows:
         """One row at as many positions."""
         positions = list(range(count))
         return cls(
             row.expand(count, -1).contiguous(), [sampling] * count, positions, [seed] * count
         )
 
-    def of(self, indices: list[int]) -> Self:
+    def of(self, indices: list[int]) -> Rows:
         """Some of the rows, in this order."""
         return type(self)(
             self.logits[indices],

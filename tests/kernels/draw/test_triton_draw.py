@@ -14,13 +14,8 @@ triton_draw = pytest.importorskip("sglite.kernels.draw.triton_draw")
 # What a GPU makes infinite, or of infinities, numpy does with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-TIED = [1.0, 2.0, 2.0, 1.5, 2.0, 1.5, 0.5, 1.5, 0.5, 0.0]  # ranked 1 2 4, 3 5 7, 0, 6 8, 9
-FILTERS = [
-    {"top_k": 3},
-    {"top_p": 0.7},
-    {"min_p": 0.3},
-    {"top_k": 6, "top_p": 0.9, "min_p": 0.1, "temperature": 1.5},
-]
+TIED = [1.0, 2.0, 2.0, 1.5, 2.0, 1.5, 0.5, 1.5, 0.5, 0.0]
+FILTERS = [{"top_p": 0.7}, {"top_k": 6, "top_p": 0.9, "min_p": 0.1, "temperature": 1.5}]
 
 
 def drawn(rows: Rows) -> list[int]:
@@ -34,52 +29,44 @@ def small_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", LOGITS)
-@pytest.mark.parametrize("size", [1, 97, 4097])
-def test_tokens_are_those_of_the_sampler(size, kind):
-    rows = Rows.mixed(LOGITS[kind](random(len(SAMPLINGS), size)))
+def test_tokens_are_those_of_the_sampler(kind):
+    rows = Rows.mixed(LOGITS[kind](random(len(SAMPLINGS), 97)))
+    rows.check(drawn(rows))
+
+
+@pytest.mark.parametrize("size", [1, 4096, 4097])
+def test_tokens_at_the_edges_of_a_block_are_those_of_the_sampler(size):
+    rows = Rows.mixed(random(len(SAMPLINGS), size).round(decimals=1))
     rows.check(drawn(rows))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("kind", ["spread", "narrow", "with ties"])
-def test_tokens_from_many_blocks_are_those_of_the_sampler(kind, dtype, small_blocks):
-    rows = Rows.mixed(LOGITS[kind](random(len(SAMPLINGS), 500)).to(dtype))
+def test_tokens_from_many_blocks_are_those_of_the_sampler(dtype, small_blocks):
+    rows = Rows.mixed(2 * random(len(SAMPLINGS), 300).to(dtype))
     rows.check(drawn(rows))
 
 
 def test_tokens_of_a_large_vocabulary_are_those_of_the_sampler():
-    rows = Rows.mixed(4 * random(len(SAMPLINGS), 151_936)).of([2, 11, 14, 16])
+    rows = Rows.mixed(4 * random(len(SAMPLINGS), 151_936)).of([11, 14, 16])
+    rows.check(drawn(rows))
+
+
+def test_of_equal_tokens_the_lower_ids_are_kept(small_blocks):
+    filters = [{"top_k": k} for k in range(1, 11)]
+    filters += [{"top_p": p} for p in (1e-6, 0.25, 0.26, 0.5)]
+    filters += [{"min_p": p} for p in (0.6, 1.0)]
+    logits = torch.tensor(TIED).repeat_interleave(13)[None]
+    rows = Rows.repeated(logits, SamplingParams(), 2 * len(filters))
+    # Hot: the last that is kept, or the first that is not, is not rare.
+    rows.settings = [SamplingParams(**kwargs, temperature=20.0) for kwargs in 2 * filters]
     rows.check(drawn(rows))
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
-def test_draws_follow_the_exact_distribution(filters, small_blocks):
+def test_draws_follow_the_exact_distribution(filters):
     logits = [0.3, 1.5, -0.5, 2.0, 1.0, -2.5, 1.4, 0.0, -1.0, 0.5, -1.5, -0.2]
-    wide = torch.full((1, 200), -torch.inf)
-    wide[0, 3::17] = torch.tensor(logits)
-    tokens = drawn(Rows.repeated(wide, SamplingParams(**filters), 200))
-    assert all(token % 17 == 3 for token in tokens)
-    probabilities = exact_distribution(logits, **filters)
-    assert p_value([token // 17 for token in tokens], probabilities) > 1e-3
-
-
-@pytest.mark.parametrize("top_k", [1, 2, 3, 4, 6, 7, 9])
-def test_top_k_keeps_the_lower_ids_of_equal_tokens(top_k):
-    ranked = [1, 2, 4, 3, 5, 7, 0, 6, 8, 9]
-    # Hot, so that one draw in ten is the last that is kept, or the first that is not.
-    rows = Rows.repeated(torch.tensor([TIED]), SamplingParams(top_k=top_k, temperature=1e3), 60)
-    assert set(drawn(rows)) == set(ranked[:top_k])
-
-
-@pytest.mark.parametrize(("top_p", "count"), [(1e-6, 1), (0.25, 2), (0.26, 3), (0.5, 4), (1.0, 8)])
-def test_top_p_keeps_the_token_that_crosses_it(top_p, count):
-    rows = Rows.repeated(torch.zeros(1, 8), SamplingParams(top_p=top_p), 60)
-    assert set(drawn(rows)) == set(range(count))
-
-
-def test_min_p_keeps_equals_of_the_largest():
-    rows = Rows.repeated(torch.tensor([TIED]), SamplingParams(min_p=1.0), 30)
-    assert set(drawn(rows)) == {1, 2, 4}
+    rows = Rows.repeated(torch.tensor([logits]), SamplingParams(**filters), 100)
+    assert p_value(drawn(rows), exact_distribution(logits, **filters)) > 1e-3
 
 
 @pytest.mark.parametrize("filters", [{}, {"top_p": 0.9}, {"temperature": 0.0}], ids=str)
@@ -108,7 +95,7 @@ def test_parameters_out_of_their_range_do_not_hang():
 
 
 def test_rows_of_logits_may_lie_apart():
-    rows = Rows.mixed(random(len(SAMPLINGS), 50))
+    rows = Rows.mixed(random(4, 50))
     expected = drawn(rows)
     rows.logits = torch.cat((rows.logits, torch.full_like(rows.logits, torch.nan)), dim=1)
     rows.logits, sizes = rows.logits[:, :50], rows.logits.stride()

@@ -51,9 +51,7 @@ def make_work(inputs: Inputs, tiling: Tiling, *, is_decode: bool, groups: bool =
     )
 
 
-def on_device(
-    work: WorkList, inputs: Inputs, tiling: Tiling, *, is_decode: bool
-) -> DeviceWork:
+def on_device(work: WorkList, inputs: Inputs, tiling: Tiling, *, is_decode: bool) -> DeviceWork:
     """Padded arrays; memory of parts that holds NaN."""
     num_heads, dim = inputs.q_TND.shape[1:]
     group = num_heads // inputs.kv_layer.k_SKD.shape[1]
