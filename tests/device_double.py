@@ -56,6 +56,7 @@ class LazyDevice:
 
     def __init__(self) -> None:
         self.torch_device = torch.device("cpu")
+        self.num_multiprocessors = 4
         self.num_runs = self.num_captures = self.num_replays = self.num_done = 0
         self._queue: deque[Callable[[], object]] = deque()
         self._fault: Exception | None = None
@@ -86,6 +87,9 @@ class LazyDevice:
     def synchronize(self) -> None:
         """Do everything that was enqueued."""
         self.catch_up(self.num_done + len(self._queue))
+
+    def release(self) -> None:
+        """Nothing is kept."""
 
     def memory(self) -> tuple[int, int]:
         """Half of a GiB is free."""

@@ -22,7 +22,7 @@ import torch
 from sglite.attention.backend import AttentionShape
 from sglite.attention.triton_backend import TritonBackend
 from sglite.config import EngineConfig
-from sglite.device.paced import PacedDevice
+from sglite.device.paced import H200_MULTIPROCESSORS, PacedDevice
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import OutputProcessor
 from sglite.errors import ConfigError
@@ -40,7 +40,6 @@ from sglite.scheduler.scheduler import Scheduler
 PAGE_SIZE = 64
 CONTEXT = 2048
 VOCAB = 151_936
-MULTIPROCESSORS = 132
 DEVICE_STEP_S = 0.004
 
 SPEC = DecoderSpec(
@@ -128,7 +127,7 @@ def _backends(group: KVGroup) -> GroupBackends:
             shape,
             is_decode=is_decode,
             max_seq_len=CONTEXT,
-            num_multiprocessors=MULTIPROCESSORS,
+            num_multiprocessors=H200_MULTIPROCESSORS,
         )
         for is_decode in (True, False)
     )

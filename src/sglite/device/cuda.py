@@ -7,6 +7,7 @@ buffers) calls ``synchronize`` once before work reads them; a capture does so by
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -51,6 +52,8 @@ class CudaDevice:
 
     def __init__(self, index: int = 0) -> None:
         self.torch_device = torch.device("cuda", index)
+        properties = torch.cuda.get_device_properties(self.torch_device)
+        self.num_multiprocessors = properties.multi_processor_count
         self._stream = torch.cuda.Stream(self.torch_device)  # type: ignore[no-untyped-call]
         self._graph_memory = torch.cuda.graph_pool_handle()
 
@@ -92,6 +95,12 @@ class CudaDevice:
     def synchronize(self) -> None:
         """Block the host until the whole device is idle, other streams too."""
         torch.cuda.synchronize(self.torch_device)
+
+    def release(self) -> None:
+        """Give memory back that torch keeps for later allocations."""
+        gc.collect()
+        self.synchronize()
+        torch.cuda.empty_cache()
 
     def memory(self) -> tuple[int, int]:
         """Free and total bytes; what torch keeps for later allocations is not free."""

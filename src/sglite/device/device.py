@@ -33,6 +33,8 @@ class Device(Protocol):
     """
 
     torch_device: torch.device
+    num_multiprocessors: int
+    """Parts that work at once; attention is divided for as many."""
 
     def host_words(self, count: int) -> torch.Tensor:
         """Int32 ``[count]`` on the host, zero, pinned: copies from and to it need not wait."""
@@ -60,6 +62,9 @@ class Device(Protocol):
 
     def synchronize(self) -> None:
         """Block the host until the device has nothing to do."""
+
+    def release(self) -> None:
+        """Give memory back that nothing uses and that is kept for later."""
 
     def memory(self) -> tuple[int, int]:
         """Bytes that are free on the device, and all that it has."""

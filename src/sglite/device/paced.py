@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+H200_MULTIPROCESSORS = 132
+
 SPIN_S = 0.0002
 """A sleep may end so late; the rest is waited for awake, as on a real device."""
 
@@ -48,6 +50,7 @@ class PacedDevice:
 
     def __init__(self, step_s: float) -> None:
         self.torch_device = torch.device("cpu")
+        self.num_multiprocessors = H200_MULTIPROCESSORS
         self.step_s = step_s
         self.gaps_s: list[float] = []
         self._busy_until_s = time.perf_counter()
@@ -80,6 +83,9 @@ class PacedDevice:
     def synchronize(self) -> None:
         """Wait for all steps."""
         self.record().wait()
+
+    def release(self) -> None:
+        """Nothing is kept."""
 
     def memory(self) -> tuple[int, int]:
         """Half of a GiB is free."""

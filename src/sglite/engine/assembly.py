@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 from sglite.config import EngineConfig
+from sglite.config_values import device_type
+from sglite.device import Device
 from sglite.engine.compute_threads import settle_threads
+from sglite.engine.device_assembly import (
+    capture_graphs,
+    make_device_executor,
+    make_device_pool,
+    measure_memory,
+    open_device,
+)
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
+from sglite.errors import ConfigError
 from sglite.executors.executor import Executor
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.threaded_executor import ThreadedExecutor
@@ -17,7 +30,13 @@ from sglite.executors.torch_executor import TorchExecutor
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
-from sglite.memory import MemoryPlan, kv_dtype_for_config, plan_for_config
+from sglite.memory import (
+    MemoryPlan,
+    explain_out_of_memory,
+    kv_dtype_for_config,
+    plan_for_config,
+    plan_measured,
+)
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
 from sglite.models.quantization import Quantization
 from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
@@ -70,7 +89,21 @@ def assemble_engine(
         deterministic=config.deterministic,
         show_progress=show_progress,
     )
-    engine = build_engine(config, model, memory.num_pages, make_checker=make_checker, events=events)
+    device = None
+    if device_type(config.device) == "cuda":
+        device = open_device(config.device)
+        memory = _plan_on_device(config, model, device, memory)
+        config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)
+    engine = build_engine(
+        config,
+        model,
+        memory.num_pages,
+        make_checker=make_checker,
+        events=events,
+        device=device,
+        explain_out_of_memory=lambda error: explain_out_of_memory(error, memory),
+        show_progress=show_progress,
+    )
     logger.info(
         "engine_ready",
         extra={
@@ -85,6 +118,17 @@ def assemble_engine(
         },
     )
     return EngineParts(engine, config, model, memory)
+
+
+def _plan_on_device(
+    config: EngineConfig, model: LoadedModel, device: Device, estimate: MemoryPlan
+) -> MemoryPlan:
+    """``estimate`` with what a step and the graphs really take. ConfigError where it is too much."""
+    try:
+        measured = measure_memory(config, model, device)
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        raise ConfigError(explain_out_of_memory(error, estimate)) from error
+    return plan_measured(estimate, measured)
 
 
 def make_executor(config: EngineConfig, model: LoadedModel, pool: KVPool) -> Executor:
@@ -136,22 +180,28 @@ def build_engine(
     *,
     make_checker: MakeStopChecker,
     events: EventStream,
+    device: Device | None = None,
+    explain_out_of_memory: Callable[[BaseException], str] = str,
+    show_progress: bool = False,
 ) -> Engine:
-    """An engine over a loaded model, with ``num_pages`` KV pages per group."""
+    """An engine over a loaded model, with ``num_pages`` KV pages per group.
+
+    With a ``device`` its executor feeds that, and graphs are captured here unless they are to be
+    when they are needed; otherwise the host computes.
+    """
+    executor: Executor
+    if device is not None:
+        pool = make_device_pool(config, model, num_pages, device)
+        executor = make_device_executor(
+            config, model, pool, device, explain_out_of_memory=explain_out_of_memory
+        )
+        if config.cuda_graph_capture == "start":
+            capture_graphs(executor, show_progress=show_progress)
+    else:
+        executor = make_executor(config, model, _make_pool(config, model, num_pages))
+        if config.max_in_flight > 1:
+            executor = ThreadedExecutor(executor)
     groups = model.spec.kv_groups()
-    pool = KVPool(
-        groups,
-        [num_pages] * len(groups),
-        page_size=config.page_size,
-        num_kv_heads=model.model.num_kv_heads,
-        head_dim=model.spec.head_dim,
-        dtype=kv_dtype_for_config(config, model.hf_config, model.dtype),
-        device=config.device,
-        layout=model.model.kv_layout,
-    )
-    executor = make_executor(config, model, pool)
-    if config.max_in_flight > 1:
-        executor = ThreadedExecutor(executor)
     cache = CacheManager(groups, [num_pages] * len(groups), config, events)
     scheduler = Scheduler(config, config, cache, events, seed=config.random_seed)
     return Engine(
@@ -160,4 +210,18 @@ def build_engine(
         OutputProcessor(make_checker),
         max_in_flight=config.max_in_flight,
         check=config.check,
+    )
+
+
+def _make_pool(config: EngineConfig, model: LoadedModel, num_pages: int) -> KVPool:
+    groups = model.spec.kv_groups()
+    return KVPool(
+        groups,
+        [num_pages] * len(groups),
+        page_size=config.page_size,
+        num_kv_heads=model.model.num_kv_heads,
+        head_dim=model.spec.head_dim,
+        dtype=kv_dtype_for_config(config, model.hf_config, model.dtype),
+        device=config.device,
+        layout=model.model.kv_layout,
     )

@@ -89,10 +89,11 @@ class DecodeGraphs:
         size = self.sizes[self._size_of[count]]
         return size if all(len(u) <= self.max_updates(size) for u in updates) else None
 
-    def capture_all(self, watch: Callable[[list[int]], Iterable[int]] = iter) -> None:
-        """Capture every size, the largest first; ``watch`` may show how far it has come."""
-        for size in watch(self.sizes[::-1]):
+    def capture_all(self, advance: Callable[[int], None] = lambda count: None) -> None:
+        """Capture every size, the largest first; ``advance`` gets 1 after each."""
+        for size in reversed(self.sizes):
             self.capture(size)
+            advance(1)
 
     def capture(self, size: int) -> tuple[Graph, DeviceStep]:
         """Capture the graph of ``size``, unless there is one.

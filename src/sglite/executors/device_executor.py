@@ -11,6 +11,7 @@ V vocab. See docs/shapes.md.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,9 @@ class DeviceExecutor:
         graph_sizes: list[int],
         pieces: PiecewiseDecoder | None = None,
         check: bool = False,
+        explain_out_of_memory: Callable[[BaseException], str] = str,
     ) -> None:
+        self._explain_out_of_memory = explain_out_of_memory
         self._model = model
         self._device = device
         self._backends = backends
@@ -103,7 +106,7 @@ class DeviceExecutor:
             device=device,
         )
         self._sampler = Sampler(self._rows.sampling)
-        self._pieces = pieces
+        self.pieces = pieces
         self._most_in_pieces = max(pieces.buckets, default=0) if pieces is not None else 0
         self._parts = DeviceParts(model, kv_pool, self._rows, model.spec.group_of_layer())
         # A sampled token and a count of bad ones for every run.
@@ -128,7 +131,16 @@ class DeviceExecutor:
 
     @torch.inference_mode()
     def launch(self, plan: StepPlan) -> DeviceHandle:
-        """Stage ``plan`` and enqueue its forward pass, with the draws of its next tokens."""
+        """Stage ``plan`` and enqueue its forward pass, with the draws of its next tokens.
+
+        Raises MemoryError, with what to change, where the device has no memory left for it.
+        """
+        try:
+            return self._launch(plan)
+        except torch.cuda.OutOfMemoryError as error:
+            raise MemoryError(self._explain_out_of_memory(error)) from error
+
+    def _launch(self, plan: StepPlan) -> DeviceHandle:
         launched_s = time.perf_counter()
         offsets = _run_offsets(plan)
         with self._device.stream():
@@ -142,8 +154,8 @@ class DeviceExecutor:
                 if plan.added_rows or any(len(entries) for entries in updates):
                     self._rows.enqueue(updates, plan.added_rows)
                 step = self._stage(plan, offsets)
-                if self._pieces is not None and offsets[-1] <= self._most_in_pieces:
-                    step.run_in_pieces(self._device, self._pieces)
+                if self.pieces is not None and offsets[-1] <= self._most_in_pieces:
+                    step.run_in_pieces(self._device, self.pieces)
                 else:
                     self._device.run(step)
         return DeviceHandle(plan, step, offsets, launched_s)

@@ -159,7 +159,7 @@ class PiecewiseDecoder:
         bucket = next((size for size in self._buckets if num_tokens <= size), None)
         if bucket is None:
             return self._run_whole(batch)
-        graphs = self._graphs_of(bucket)
+        graphs = self.capture(bucket)
         self._device.run(partial(self._buffers.load, batch, bucket))
         for layer, graph in enumerate(graphs[:-1]):
             graph.replay()
@@ -171,7 +171,7 @@ class PiecewiseDecoder:
     def capture_all(self, advance: Callable[[int], None] = lambda count: None) -> None:
         """Capture all buckets, the largest first; ``advance`` gets 1 after each."""
         for bucket in reversed(self._buckets):
-            self._graphs_of(bucket)
+            self.capture(bucket)
             advance(1)
 
     def _run_whole(self, batch: ForwardBatch) -> torch.Tensor:
@@ -194,7 +194,9 @@ class PiecewiseDecoder:
         )
         buffers.attended_MND[:num_tokens].copy_(attended_TND)
 
-    def _graphs_of(self, bucket: int) -> list[Graph]:
+    @torch.inference_mode()
+    def capture(self, bucket: int) -> list[Graph]:
+        """The pieces of ``bucket``, captured now if they were not yet."""
         graphs = self._graphs.get(bucket)
         if graphs is None:
             # A capture may do the work, which must not touch the pages of an earlier batch.
