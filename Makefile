@@ -128,6 +128,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m sglite.config_docs docs/configuration.md
 	$(BIN)/python -m tools.walkthrough
 	$(BIN)/python -m tools.limits_page
+	@! $(BIN)/python -c "import triton" 2>/dev/null || $(BIN)/python -m tools.gpu_kernels
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

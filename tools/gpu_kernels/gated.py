@@ -13,7 +13,8 @@ def variants() -> list[Variant]:
             "gated, silu",
             triton_gated.gated_kernel,
             {"gate_up": "*bf16", "out": "*bf16", "size": "i32", "stride": "i32"},
-            {"ACTIVATION": "silu", "BLOCK": triton_gated.BLOCK},
+            {"ACTIVATION": "silu", "BLOCK": triton_gated.BLOCK, "IS_DEPENDENT": True},
+            {"num_warps": 4, "launch_pdl": True},
             multiples_of_16=("size", "stride"),
         )
     ]

@@ -22,7 +22,7 @@ def _add_rms_norm(size: int, num_warps: int) -> Variant:
             "x_stride": "i32",
             "delta_stride": "i32",
         },
-        {"ADDS": True, "BLOCK": 1 << (size - 1).bit_length()},
-        {"num_warps": num_warps},
+        {"ADDS": True, "BLOCK": 1 << (size - 1).bit_length(), "IS_DEPENDENT": True},
+        {"num_warps": num_warps, "launch_pdl": True},
         multiples_of_16=("size", "x_stride", "delta_stride"),
     )

@@ -28,9 +28,11 @@ def _rotary_store(heads: int, kv_heads: int) -> Variant:
             "NUM_HEADS": heads,
             "NUM_KV_HEADS": kv_heads,
             "HEAD_DIM": 128,
+            "HEADS": triton_rotary_store.MAX_HEADS,
             "HALF": 64,
             "HAS_NORMS": True,
+            "IS_DEPENDENT": True,
         },
-        {"num_warps": 1},
+        {"num_warps": 2, "launch_pdl": True},
         multiples_of_16=("token_stride", "slot_stride"),
     )

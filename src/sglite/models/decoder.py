@@ -40,13 +40,16 @@ class DecoderLayer(nn.Module):
         tp: TensorParallel,
         dtype: torch.dtype,
         device: torch.device | str,
+        deterministic: bool = False,
     ) -> None:
         super().__init__()
         hidden, eps = spec.hidden_size, spec.rms_norm_eps
         self.input_norm = RMSNorm(hidden, eps=eps, dtype=dtype, device=device)
-        self.attention = SelfAttention(spec, tp=tp, dtype=dtype, device=device)
+        self.attention = SelfAttention(
+            spec, tp=tp, dtype=dtype, device=device, deterministic=deterministic
+        )
         self.mlp_norm = RMSNorm(hidden, eps=eps, dtype=dtype, device=device)
-        self.mlp = GatedMLP(spec, tp=tp, dtype=dtype, device=device)
+        self.mlp = GatedMLP(spec, tp=tp, dtype=dtype, device=device, deterministic=deterministic)
 
     def project(
         self,
@@ -81,6 +84,7 @@ class Decoder(nn.Module):
     """A decoder-only language model for inference.
 
     The weights are allocated on ``device`` and not filled: :meth:`load_plan` says what goes where.
+    With ``deterministic`` no product's order of sums depends on the batch (``kernels/linear``).
     Raises ConfigError where ``tp`` does not divide the model evenly.
     """
 
@@ -93,17 +97,20 @@ class Decoder(nn.Module):
         tp: TensorParallel | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        deterministic: bool = False,
     ) -> None:
         super().__init__()
         self.spec = spec
         self.dtype = dtype
+        self.deterministic = deterministic
         self.tp = tp = tp or TensorParallel()
         hidden = spec.hidden_size
         self.embed_tokens = VocabEmbedding(
             spec.vocab_size, hidden, tp=tp, dtype=dtype, device=device
         )
         self.layers = nn.ModuleList(
-            DecoderLayer(spec, tp=tp, dtype=dtype, device=device) for _ in range(spec.num_layers)
+            DecoderLayer(spec, tp=tp, dtype=dtype, device=device, deterministic=deterministic)
+            for _ in range(spec.num_layers)
         )
         self.norm = RMSNorm(hidden, eps=spec.rms_norm_eps, dtype=dtype, device=device)
         self.lm_head: VocabEmbedding | None = None
@@ -153,8 +160,17 @@ class Decoder(nn.Module):
 
     @torch.inference_mode()
     def compute_logits(self, hidden_RE: torch.Tensor, *, widen: bool = True) -> torch.Tensor:
+<<<<<<< HEAD
         """Logits ``[R, V]`` of chosen rows of :meth:`forward`'s result: float32, or the type of the
         weights where they are not to be widened."""
         head = self.lm_head or self.embed_tokens
         logits_RV = vocab_logits(hidden_RE, head.weight, self.tp)
         return logits_RV.float() if widen else logits_RV
+=======
+        """Logits ``[R, V]`` of chosen rows of :meth:`forward`'s result: float32, or as the product
+        gives them, in the weights' type, where nobody needs them to ``widen``."""
+        head, deterministic = self.lm_head or self.embed_tokens, self.deterministic
+        return vocab_logits(
+            hidden_RE, head.weight, self.tp, widen=widen, deterministic=deterministic
+        )
+>>>>>>> cuda-linear

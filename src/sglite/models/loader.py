@@ -124,7 +124,13 @@ def load_model(
     model: LanguageModel
     with _room_for_weights(info, tp=tp, dtype=weight_type, device=device):
         if instruction_set is None:
-            model = Decoder(info.spec, tp=tp, dtype=weight_type, device=device).eval()
+            model = Decoder(
+                info.spec,
+                tp=tp,
+                dtype=weight_type,
+                device=device,
+                deterministic=deterministic,
+            ).eval()
         else:
             assert tp.size == 1, "the compiled kernels run whole models"
             model = ReplayedDecoder(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from sglite.models.decoder import Decoder
+from sglite.models.layers import embedding, linear
 from sglite.models.layers.linear import RowParallelLinear, empty_parameter
 from sglite.models.registry import spec_from_hf
 from tests.models.configs import make_hf_config
@@ -35,3 +38,43 @@ def test_the_bias_of_a_split_linear_is_added_after_the_sum():
 
 def test_a_parameter_has_no_gradient():
     assert not empty_parameter(2, 3, dtype=torch.bfloat16, device="cpu").requires_grad
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_all_products_of_a_decoder_are_as_deterministic_as_it_is(deterministic, monkeypatch):
+    asked = []
+
+    def noting(x, weight, bias=None, *, deterministic=False):
+        asked.append(deterministic)
+        return torch.nn.functional.linear(x, weight, bias)
+
+    monkeypatch.setattr(linear, "linear", noting)
+    monkeypatch.setattr(embedding, "linear", noting)
+    decoder = Decoder(spec_from_hf(make_hf_config()), deterministic=deterministic)
+    layer, hidden = decoder.layers[0], torch.zeros(1, 64)
+    layer.mlp(hidden)
+    layer.attention.qkv(hidden)
+    layer.attention.output(torch.zeros(1, layer.attention.output.weight.shape[1]))
+    decoder.compute_logits(hidden)
+    assert asked == [deterministic] * 5
+
+
+def test_partial_sums_of_ranks_are_as_deterministic_as_the_whole(monkeypatch):
+    asked = []
+
+    def noting(x, weight, bias=None, *, deterministic=False):
+        asked.append((bias, deterministic))
+        return x @ weight.T
+
+    monkeypatch.setattr(linear, "linear", noting)
+    ranked = RowParallelLinear(
+        2,
+        1,
+        bias=False,
+        tp=PartialSums(0, 2),
+        dtype=torch.float32,
+        device="cpu",
+        deterministic=True,
+    )
+    ranked(torch.ones(1, 1))
+    assert asked == [(None, True)]

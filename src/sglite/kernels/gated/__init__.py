@@ -16,7 +16,7 @@ def gated(gate_up_TF2: torch.Tensor, activation: Activation) -> torch.Tensor:
     """``act(gate) * up``: ``[T, 2 F] -> [T, F]``, gate in the first half of each row.
 
     The activation is computed in float32 and rounded to the type of the input before it is
-    multiplied, as torch does. The input may be overwritten.
+    multiplied, as torch does. No number depends on another row. The input may be overwritten.
     """
     if triton_support.runs_on(gate_up_TF2):
         from sglite.kernels.gated import triton_gated

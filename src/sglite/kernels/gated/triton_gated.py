@@ -8,10 +8,14 @@ import torch
 import triton
 import triton.language as tl
 
+from sglite.kernels.triton_dependent import let_next_start, wait_for_previous
+from sglite.kernels.triton_support import dependent_launch
+
 if TYPE_CHECKING:
     from sglite.kernels.gated import Activation
 
 BLOCK = 1024
+"""Eight for each thread of four warps: a load of 16 bytes from either half."""
 
 
 def gated(gate_up_TF2: torch.Tensor, activation: Activation) -> torch.Tensor:
@@ -28,6 +32,7 @@ def gated(gate_up_TF2: torch.Tensor, activation: Activation) -> torch.Tensor:
             ACTIVATION=activation,
             BLOCK=BLOCK,
             num_warps=4,
+            **dependent_launch(gate_up_TF2),
         )
     return out_TF
 
@@ -41,8 +46,18 @@ def tanh(x):
 
 
 @triton.jit
-def gated_kernel(gate_up, out, size, stride, ACTIVATION: tl.constexpr, BLOCK: tl.constexpr):
+def gated_kernel(
+    gate_up,
+    out,
+    size,
+    stride,
+    ACTIVATION: tl.constexpr,
+    BLOCK: tl.constexpr,
+    IS_DEPENDENT: tl.constexpr,
+):
     """A block of a row's results."""
+    let_next_start(IS_DEPENDENT)
+    wait_for_previous(IS_DEPENDENT)
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     is_inside = column < size

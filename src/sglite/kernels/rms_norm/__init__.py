@@ -1,7 +1,10 @@
 """Root-mean-square norm, with or without the addition before it: signature and dispatch.
 
 The sum of the residual stream and a block's output is rounded to the stream's type, the normalised
-number to the result's before the weight is multiplied, as transformers does.
+number to the result's before the weight is multiplied, as transformers does. On a GPU a row is the
+work of one program that knows no other row, so its bits do not depend on the batch.
+
+Shape legend: T tokens packed, E hidden.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from sglite.kernels.rms_norm import reference
 
 
 def rms_norm(x_TE: torch.Tensor, weight_E: torch.Tensor, eps: float) -> torch.Tensor:
-    """``x / rms(x) * weight`` over the last dimension, computed in float32: shape and type of x."""
+    """``x / rms(x) * weight`` over the last dimension, computed in float32: ``[T, E]``, as x."""
     if triton_support.runs_on(x_TE):
         from sglite.kernels.rms_norm import triton_rms_norm
 

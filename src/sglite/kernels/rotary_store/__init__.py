@@ -53,7 +53,7 @@ def rotary_store(
     | out_slots_T | [T] | int64, distinct |
 
     A norm is computed in float32 and rounded before its weight is multiplied. Pair (d, d + D/2) is
-    turned by its token's angle d.
+    turned by its token's angle d. A token's bits do not depend on the batch.
     """
     if triton_support.runs_on(qkv_THD) and kv_layer.k_scale_SK is None:
         from sglite.kernels.rotary_store import triton_rotary_store

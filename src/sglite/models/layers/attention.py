@@ -34,6 +34,7 @@ class SelfAttention(nn.Module):
         tp: TensorParallel,
         dtype: torch.dtype,
         device: torch.device | str,
+        deterministic: bool = False,
     ) -> None:
         super().__init__()
         self.num_heads = tp.split(spec.num_attention_heads, "num_attention_heads")
@@ -43,9 +44,22 @@ class SelfAttention(nn.Module):
         self.softcap = spec.attention_softcap
         hidden, dim = spec.hidden_size, spec.head_dim
         qkv_size = (self.num_heads + 2 * self.num_kv_heads) * dim
-        self.qkv = Linear(qkv_size, hidden, bias=spec.qkv_bias, dtype=dtype, device=device)
+        self.qkv = Linear(
+            qkv_size,
+            hidden,
+            bias=spec.qkv_bias,
+            dtype=dtype,
+            device=device,
+            deterministic=deterministic,
+        )
         self.output = RowParallelLinear(
-            hidden, self.num_heads * dim, bias=spec.o_bias, tp=tp, dtype=dtype, device=device
+            hidden,
+            self.num_heads * dim,
+            bias=spec.o_bias,
+            tp=tp,
+            dtype=dtype,
+            device=device,
+            deterministic=deterministic,
         )
         self.q_norm: RMSNorm | None = None
         self.k_norm: RMSNorm | None = None

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sglite.kernels.linear import linear
 from sglite.models.layers.linear import empty_parameter
 from sglite.models.layers.parallel import TensorParallel
 
@@ -38,7 +39,18 @@ class VocabEmbedding(nn.Module):
 
 
 def vocab_logits(
-    hidden_RE: torch.Tensor, weight_VE: torch.Tensor, tp: TensorParallel
+    hidden_RE: torch.Tensor,
+    weight_VE: torch.Tensor,
+    tp: TensorParallel,
+    *,
+    widen: bool = True,
+    deterministic: bool = False,
 ) -> torch.Tensor:
+<<<<<<< HEAD
     """``[R, E] -> [R, V]``, in the weights' type."""
     return tp.all_gather(functional.linear(hidden_RE, weight_VE))
+=======
+    """``[R, E] -> [R, V]`` in the weights' type, which is made float32 with ``widen``."""
+    logits_RV = tp.all_gather(linear(hidden_RE, weight_VE, deterministic=deterministic))
+    return logits_RV.float() if widen else logits_RV
+>>>>>>> cuda-linear

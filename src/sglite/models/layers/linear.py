@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from sglite.kernels.linear import linear
 from sglite.models.layers.parallel import TensorParallel
 
 
@@ -18,7 +18,10 @@ def empty_parameter(*shape: int, dtype: torch.dtype, device: torch.device | str)
 
 
 class Linear(nn.Module):
-    """``y = x W^T + b`` with this rank's share of W; ``out_size``, ``in_size`` are that share."""
+    """``y = x W^T + b`` with this rank's share of W; ``out_size``, ``in_size`` are that share.
+
+    With ``deterministic`` a token's result does not depend on the batch (``kernels/linear``).
+    """
 
     def __init__(
         self,
@@ -28,14 +31,16 @@ class Linear(nn.Module):
         bias: bool,
         dtype: torch.dtype,
         device: torch.device | str,
+        deterministic: bool = False,
     ) -> None:
         super().__init__()
+        self.deterministic = deterministic
         self.weight = empty_parameter(out_size, in_size, dtype=dtype, device=device)
         self.bias = empty_parameter(out_size, dtype=dtype, device=device) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[T, in] -> [T, out]``."""
-        return functional.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias, deterministic=self.deterministic)
 
 
 class RowParallelLinear(Linear):
@@ -50,13 +55,21 @@ class RowParallelLinear(Linear):
         tp: TensorParallel,
         dtype: torch.dtype,
         device: torch.device | str,
+        deterministic: bool = False,
     ) -> None:
-        super().__init__(out_size, in_size, bias=bias, dtype=dtype, device=device)
+        super().__init__(
+            out_size,
+            in_size,
+            bias=bias,
+            dtype=dtype,
+            device=device,
+            deterministic=deterministic,
+        )
         self.tp = tp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[T, in of this rank] -> [T, out]``, summed over the ranks."""
         if self.tp.size == 1:
-            return functional.linear(x, self.weight, self.bias)
-        summed = self.tp.all_reduce(functional.linear(x, self.weight))
+            return super().forward(x)
+        summed = self.tp.all_reduce(linear(x, self.weight, deterministic=self.deterministic))
         return summed if self.bias is None else summed + self.bias

@@ -21,13 +21,18 @@ class GatedMLP(nn.Module):
         tp: TensorParallel,
         dtype: torch.dtype,
         device: torch.device | str,
+        deterministic: bool = False,
     ) -> None:
         super().__init__()
         count = tp.split(spec.intermediate_size, "intermediate_size")
         hidden, bias = spec.hidden_size, spec.mlp_bias
         self.activation = spec.activation
-        self.gate_up = Linear(2 * count, hidden, bias=bias, dtype=dtype, device=device)
-        self.down = RowParallelLinear(hidden, count, bias=bias, tp=tp, dtype=dtype, device=device)
+        self.gate_up = Linear(
+            2 * count, hidden, bias=bias, dtype=dtype, device=device, deterministic=deterministic
+        )
+        self.down = RowParallelLinear(
+            hidden, count, bias=bias, tp=tp, dtype=dtype, device=device, deterministic=deterministic
+        )
 
     def forward(self, hidden_TE: torch.Tensor) -> torch.Tensor:
         """``[T, E] -> [T, E]``."""
