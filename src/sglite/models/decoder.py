@@ -160,17 +160,9 @@ class Decoder(nn.Module):
 
     @torch.inference_mode()
     def compute_logits(self, hidden_RE: torch.Tensor, *, widen: bool = True) -> torch.Tensor:
-<<<<<<< HEAD
-        """Logits ``[R, V]`` of chosen rows of :meth:`forward`'s result: float32, or the type of the
-        weights where they are not to be widened."""
-        head = self.lm_head or self.embed_tokens
-        logits_RV = vocab_logits(hidden_RE, head.weight, self.tp)
-        return logits_RV.float() if widen else logits_RV
-=======
         """Logits ``[R, V]`` of chosen rows of :meth:`forward`'s result: float32, or as the product
         gives them, in the weights' type, where nobody needs them to ``widen``."""
         head, deterministic = self.lm_head or self.embed_tokens, self.deterministic
         return vocab_logits(
             hidden_RE, head.weight, self.tp, widen=widen, deterministic=deterministic
         )
->>>>>>> cuda-linear

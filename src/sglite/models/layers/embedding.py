@@ -46,11 +46,6 @@ def vocab_logits(
     widen: bool = True,
     deterministic: bool = False,
 ) -> torch.Tensor:
-<<<<<<< HEAD
-    """``[R, E] -> [R, V]``, in the weights' type."""
-    return tp.all_gather(functional.linear(hidden_RE, weight_VE))
-=======
     """``[R, E] -> [R, V]`` in the weights' type, which is made float32 with ``widen``."""
     logits_RV = tp.all_gather(linear(hidden_RE, weight_VE, deterministic=deterministic))
     return logits_RV.float() if widen else logits_RV
->>>>>>> cuda-linear
