@@ -55,7 +55,6 @@ def engine_config(suite: Suite, **changes: Any) -> EngineConfig:
     if sizes.is_toy:
         # In one thread: that is the one which the profiler sees on a CPU.
         options |= {"page_size": 16, "cpu_kernels": "torch", "max_in_flight": 1}
-        options["cpu_cores"] = "any"
     options |= changes
     if sizes.is_toy:
         known = option_fields(EngineConfig)
