@@ -142,7 +142,7 @@ def load_model(
                 groups_prefixes=not deterministic,
             )
     if checkpoint is None:
-        _fill_randomly(model, targets, info, show_progress=show_progress)
+        _fill_randomly(model, targets, info, device=device, show_progress=show_progress)
     else:
         _fill(model, checkpoint, targets, cache=weight_cache, show_progress=show_progress)
     return LoadedModel(
@@ -289,14 +289,19 @@ def _check_finite(name: str, tensor: torch.Tensor, dtype: torch.dtype, path: Pat
 
 
 def _fill_randomly(
-    model: LanguageModel, targets: Targets, info: ModelInfo, *, show_progress: bool
+    model: LanguageModel, targets: Targets, info: ModelInfo, *, device: str, show_progress: bool
 ) -> None:
-    """What `sglite make-model` with seed 0 would have written for this config."""
+    """What `sglite make-model` with seed 0 would have written for this config; elsewhere than on a
+    CPU its like, made on the device."""
     quiet_rows = set(info.hf_config.eos_token_ids) | set(info.generation_defaults.eos_token_ids)
     with load_progress(info.spec.num_parameters, show=show_progress) as advance:
         for name, target in targets.items():
             weight = random_weight(
-                name, target.shape, dtype=model.dtype, quiet_rows=sorted(quiet_rows)
+                name,
+                target.shape,
+                dtype=model.dtype,
+                quiet_rows=sorted(quiet_rows),
+                device=device,
             )
             model.write(name, target, weight)
             advance(weight.numel())

@@ -6,6 +6,9 @@ repeated. Three choices avoid it. Linear layers keep the scale of their input (s
 so the blocks outweigh the embedding in the residual stream. Queries are sharp, so attention picks
 tokens instead of averaging them and the state depends on the whole context. The final norm has
 random signs, so the state is not similar to any embedding by construction.
+
+On an accelerator the numbers are drawn there, with its own generator: the same distributions, other
+bits. Tens of gigabytes take a second, and never cross the host.
 """
 
 from __future__ import annotations
@@ -33,21 +36,24 @@ def random_weight(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     quiet_rows: Collection[int] = (),
+    device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """The tensor that the Hugging Face name ``name`` stands for, the same in every process.
 
-    It depends on name, shape and seed only, so the order of generation, shards and ``dtype`` (up to
-    rounding) do not matter. ``quiet_rows`` are token ids that greedy decoding should avoid.
+    It depends on name, shape, seed and the kind of ``device``, where it lies, only; so the order of
+    generation, shards and ``dtype`` (up to rounding) do not matter.
+    ``quiet_rows`` are token ids that greedy decoding should avoid.
     """
     digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=7).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
-    weight = torch.empty(math.prod(shape), dtype=dtype)
+    generator = torch.Generator(device).manual_seed(int.from_bytes(digest, "little"))
+    weight = torch.empty(math.prod(shape), dtype=dtype, device=device)
     mean, std = _mean_and_std(name, shape)
     for start in range(0, weight.numel(), BLOCK_ELEMENTS):
         block = weight[start : start + BLOCK_ELEMENTS]
-        values = torch.empty(block.numel()).normal_(mean, std, generator=generator)
+        values = torch.empty(block.numel(), device=device).normal_(mean, std, generator=generator)
         if name == "model.norm.weight":
-            values *= torch.randint(0, 2, values.shape, generator=generator) * 2 - 1
+            signs = torch.randint(0, 2, values.shape, generator=generator, device=device)
+            values *= signs * 2 - 1
         block.copy_(values)
     weight = weight.view(shape)
     if name in ("model.embed_tokens.weight", "lm_head.weight") and quiet_rows:

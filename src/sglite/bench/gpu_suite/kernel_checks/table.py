@@ -1,0 +1,19 @@
+"""The families in one list."""
+
+from __future__ import annotations
+
+from sglite.bench.gpu_suite.kernel_checks import (
+    attention_cases,
+    draw_cases,
+    gated_cases,
+    norm_cases,
+    rotary_cases,
+)
+from sglite.bench.gpu_suite.kernel_checks.case import Case
+
+FAMILIES = (norm_cases, gated_cases, rotary_cases, draw_cases, attention_cases)
+
+
+def all_cases() -> list[Case]:
+    """Every case of every family."""
+    return [case for family in FAMILIES for case in family.cases()]

@@ -1,0 +1,164 @@
+"""The same tokens as the CPU reference, whatever graphs, overlap, chunks, cache and backends do.
+
+Small models with the same float32 weights on both sides answer the same prompts greedily. Where a
+token differs, the reference must have found it as likely as its own, up to a rounding; what follows
+in that answer is another text and is not compared.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from sglite.bench.gpu_suite.attention_backends import AttentionSizes, decode_backends
+from sglite.bench.gpu_suite.checkpoint import write_checkpoint
+from sglite.bench.gpu_suite.driving import (
+    GREEDY,
+    Run,
+    engine_config,
+    model_directory,
+    start_runner,
+)
+from sglite.bench.gpu_suite.shapes import ModelShape, tiny
+from sglite.bench.gpu_suite.suite import Suite
+from sglite.bench.gpu_suite.workload import Ask
+from sglite.request import LogprobParams, SamplingParams
+
+NEAR_TIE = 1e-4
+"""Log-probabilities this close may change places in float32."""
+
+TOP = LogprobParams(top_num=8)
+WINDOW = 40
+DRAWN = SamplingParams(
+    temperature=0.8, top_p=0.9, top_k=50, min_p=0.01, ignore_eos=True, sampling_seed=11
+)
+SHARE_OF_DRAWN = 0.75
+"""Of drawn answers, those that must be equal: a near-tie of a race leaves no trace to judge by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """An engine to compare, by the options in which it differs from the usual one."""
+
+    name: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    sampling: SamplingParams = GREEDY
+
+
+PLAIN = Variant("no graphs, no overlap", {"disable_cuda_graph": True, "max_in_flight": 1})
+VARIANTS = (
+    Variant("as it comes"),
+    PLAIN,
+    Variant("no graphs", {"disable_cuda_graph": True}),
+    Variant("no overlap", {"max_in_flight": 1}),
+    Variant("small chunks", {"chunked_prefill_size": 16}),
+    Variant("no prefix cache", {"disable_radix_cache": True}),
+    Variant("small pages", {"page_size": 16}),
+    Variant("deterministic", {"deterministic": True}),
+    Variant("drawn", sampling=DRAWN),
+)
+
+
+def run(suite: Suite) -> None:
+    """All variants on Qwen3, two on every other family."""
+    suite.close_runner()
+    backends = backend_variants(suite)
+    for family in ("qwen3", "llama", "mistral", "qwen2"):
+        extra = {"sliding_window": WINDOW} if family == "mistral" else {}
+        variants = (*VARIANTS, *backends) if family == "qwen3" else VARIANTS[:2]
+        compare_family(suite, tiny(family, **extra), variants)
+
+
+def backend_variants(suite: Suite) -> list[Variant]:
+    """One for each attention backend; those of libraries have no float32."""
+    sizes = AttentionSizes(
+        num_heads=4, num_kv_heads=2, head_dim=32, page_size=64, dtype=torch.float32
+    )
+    found = []
+    for name in decode_backends(suite.device, sizes):
+        if name.partition(",")[0] in ("triton", "torch"):
+            found.append(Variant(f"attention by {name}", {"attention_backend": name}))
+    return found
+
+
+def compare_family(suite: Suite, shape: ModelShape, variants: tuple[Variant, ...]) -> None:
+    """Every variant against the reference, while there is time."""
+    directory = model_directory(suite, shape)
+    write_checkpoint(directory, torch.float32)
+    common: dict[str, Any] = {
+        "dtype": "float32",
+        "load_format": "auto",
+        "max_running_requests": 8,
+        "context_length": 1024,
+        "max_total_tokens": 8192,
+    }
+    on_cpu = {
+        "device": "cpu",
+        "cpu_kernels": "torch",
+        "page_size": 16,
+        "max_in_flight": 1,
+        "chunked_prefill_size": -1,
+    }
+    asks = prompts(suite, shape)
+    references = {}
+    reference = start_runner(engine_config(suite, **{**common, **on_cpu}), directory)
+    for sampling, logprobs in ((GREEDY, TOP), (DRAWN, None)):
+        references[sampling] = reference.run(asks, sampling, logprobs=logprobs)
+        reference.forget()
+    reference.close()
+    for variant in variants:
+        if suite.left_s < 0:
+            suite.recorder.detail("left out", f"{shape.name} from {variant.name!r} on")
+            return
+        runner = start_runner(engine_config(suite, **{**common, **variant.changes}), directory)
+        done = runner.run(asks, variant.sampling)
+        # Once more, now with a cache that holds the prompts.
+        again = runner.run(asks, variant.sampling)
+        runner.close()
+        for name, each in (("", done), (", prompts cached", again)):
+            passed, detail = judge(references[variant.sampling], each, variant)
+            suite.check(f"{shape.name}, {variant.name}{name}", passed, detail)
+
+
+def prompts(suite: Suite, shape: ModelShape) -> list[Ask]:
+    """Lengths from 1 on; every second prompt begins with the same tokens."""
+    sizes, draws = suite.sizes, random.Random(3)
+    shared = [draws.randrange(shape.vocab) for _ in range(sizes.parity_longest // 2)]
+    asks = []
+    for number in range(sizes.parity_prompts):
+        length = 1 + number * (sizes.parity_longest - 1) // max(1, sizes.parity_prompts - 1)
+        own = [draws.randrange(shape.vocab) for _ in range(length)]
+        asks.append(Ask([*shared, *own] if number % 2 else own, sizes.parity_tokens))
+    return asks
+
+
+def judge(reference: Run, done: Run, variant: Variant) -> tuple[bool, str]:
+    """Whether the answers agree, and in how many they differ."""
+    differing = [
+        number
+        for number, (wanted, given) in enumerate(zip(reference.outputs, done.outputs, strict=True))
+        if wanted != given
+    ]
+    total = len(reference.outputs)
+    if variant.sampling is not GREEDY:
+        share = 1 - len(differing) / total
+        return share >= SHARE_OF_DRAWN, f"{total - len(differing)} of {total} answers are equal"
+    gaps = [first_gap(reference, done, number) for number in differing]
+    worst = max(gaps, default=0.0)
+    detail = f"{len(differing)} of {total} answers part, at a gap of {worst:.2g} at most"
+    return worst <= NEAR_TIE, detail
+
+
+def first_gap(reference: Run, done: Run, number: int) -> float:
+    """How much less likely the reference found the first token that differs than its own."""
+    wanted, given = reference.outputs[number], done.outputs[number]
+    if len(wanted) != len(given):
+        return float("inf")
+    place = next(i for i, (a, b) in enumerate(zip(wanted, given, strict=True)) if a != b)
+    top = dict(reference.logprobs[number][place].top)
+    if given[place] not in top:
+        return float("inf")
+    return top[wanted[place]] - top[given[place]]
