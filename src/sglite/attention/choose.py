@@ -157,12 +157,13 @@ def make_backend(
     shape: AttentionShape,
     device: torch.device,
     *,
-    num_programs: int = 1,
+    max_seq_len: int,
+    num_multiprocessors: int,
     deterministic: bool = False,
 ) -> AttentionBackend:
     """A backend that was chosen, for one KV group and kind of runs.
 
-    ``num_programs`` is how many programs of a Triton kernel the device runs at once. Raises
+    ``num_multiprocessors`` are the device's, ``max_seq_len`` bounds every sequence. Raises
     ConfigError where the library cannot be loaded.
     """
     assert kind in get_args(Kind), kind
@@ -175,7 +176,11 @@ def make_backend(
     assert name == "triton", name
     module = importlib.import_module("sglite.attention.triton_backend")
     backend: AttentionBackend = module.TritonBackend(
-        kind, shape, num_programs=num_programs, deterministic=deterministic
+        shape,
+        is_decode=kind == "decode",
+        max_seq_len=max_seq_len,
+        num_multiprocessors=num_multiprocessors,
+        is_deterministic=deterministic,
     )
     return backend
 
