@@ -43,6 +43,9 @@ SHAPE = AttentionShape(
 )
 
 
+SIZES = {"max_seq_len": 4096, "num_multiprocessors": 132}
+
+
 @pytest.mark.parametrize(
     ("facts", "prefill", "decode"),
     [
@@ -156,13 +159,15 @@ def test_backends_are_made_by_name(monkeypatch):
     monkeypatch.setattr(
         choose, "FlashInferBackend", lambda *args: FlashInferBackend(*args, workspace_bytes=16)
     )
-    device = torch.device("cpu")
-    assert isinstance(make_backend("torch", "decode", SHAPE, device), TorchBackend)
-    assert isinstance(make_backend("fa3", "decode", SHAPE, device), FA3Backend)
-    assert isinstance(make_backend("flashinfer", "decode", SHAPE, device), FlashInferBackend)
-    for name in ("torch", "fa3", "flashinfer"):
-        backend = make_backend(name, "prefill", SHAPE, device)
-        assert backend.name == name and not backend.can_capture
+    for name, made in (
+        ("torch", TorchBackend),
+        ("fa3", FA3Backend),
+        ("flashinfer", FlashInferBackend),
+    ):
+        for kind in ("prefill", "decode"):
+            backend = make_backend(name, kind, SHAPE, torch.device("cpu"), **SIZES)
+            assert isinstance(backend, made) and backend.name == name
+            assert backend.can_capture == (kind == "decode" and name != "torch")
 
 
 def test_the_triton_backend_is_imported_when_it_is_made(monkeypatch):
@@ -171,8 +176,9 @@ def test_the_triton_backend_is_imported_when_it_is_made(monkeypatch):
     module.TritonBackend = lambda *args, **options: made.append((args, options))
     monkeypatch.setitem(sys.modules, "sglite.attention.triton_backend", module)
 
-    make_backend(
-        "triton", "decode", SHAPE, torch.device("cpu"), num_programs=264, deterministic=True
-    )
+    for kind in ("decode", "prefill"):
+        make_backend("triton", kind, SHAPE, torch.device("cpu"), **SIZES, deterministic=True)
 
-    assert made == [(("decode", SHAPE), {"num_programs": 264, "deterministic": True})]
+    assert [args for args, _ in made] == [(SHAPE,)] * 2
+    assert [options.pop("is_decode") for _, options in made] == [True, False]
+    assert all(options == {**SIZES, "is_deterministic": True} for _, options in made)

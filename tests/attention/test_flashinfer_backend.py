@@ -83,45 +83,68 @@ def test_a_step_is_planned_once_for_all_layers(library):
 
 @pytest.mark.parametrize("window", [None, 6])
 def test_a_captured_decode_follows_what_is_planned_and_staged(library, window):
-    """The work of steps in flight comes later than their plans, and an eager step in between."""
-    steps = [(9, 3, 30), (21, 22, 1), (2, 40, 3)]
-    all_inputs = [decode_inputs(*lengths, window=window) for lengths in steps]
-    backend = make_backend(all_inputs[0], "decode")
-    assert backend.can_capture and backend.prepares_on_host
+    """In the order of an executor, eager steps in between; page tables change after the plan."""
+    backend = make_backend(decode_inputs(9, window=window), "decode")
+    assert backend.can_capture
     buffers = make_buffers(backend, 3)
     table_WP = torch.zeros(5, 12, dtype=torch.int32)
-    planned = []
-    bound = None
-    for inputs in all_inputs:
-        step = Step.of(inputs, num_pages=12, is_replayed=True)
-        planned.append((step, backend.plan(step.runs)))
-        if bound is None:
-            bound = backend.bind(buffers, table_WP)
+    bound = backend.bind(buffers, table_WP)
     eager = decode_inputs(5, 6, 7, window=window)
-    torch.testing.assert_close(run_step(backend, eager), expected(eager), **TOLERANCE)
 
-    for inputs, (step, arrays) in zip(all_inputs, planned, strict=True):
-        stage(arrays, buffers)
+    for lengths in ((9, 3, 30), (21, 22, 1), (2, 40, 3)):
+        inputs = decode_inputs(*lengths, window=window)
+        step = Step.of(inputs, num_pages=12, is_replayed=True)
+        stage(backend.plan(step.runs), buffers)
         table_WP.copy_(step.page_table_WP)
         bound.prepare()
         torch.testing.assert_close(attend(bound, inputs), expected(inputs), **TOLERANCE)
-    bound.prepare()  # as for a warm-up before the capture
-    torch.testing.assert_close(attend(bound, inputs), expected(inputs), **TOLERANCE)
+        torch.testing.assert_close(run_step(backend, eager), expected(eager), **TOLERANCE)
+        torch.testing.assert_close(attend(bound, inputs), expected(inputs), **TOLERANCE)
     assert [w.fixed is not None for w in library.wrappers] == [False, True]
 
 
-def test_each_captured_size_has_a_wrapper_of_its_own(library):
-    inputs = decode_inputs(9, 3)
+def test_a_captured_decode_can_be_tried_before_anything_is_planned(library):
+    """As a warm-up does: of padding alone, sequences of one key."""
+    inputs = decode_inputs(1, 1)
     backend = make_backend(inputs, "decode")
-    for lengths in ((9, 3), (4,), (9, 3)):
-        inputs = decode_inputs(*lengths)
-        step = Step.of(inputs, is_replayed=True)
-        buffers = make_buffers(backend, len(lengths))
+    step = Step.of(inputs)
+    buffers = make_buffers(backend, 2)
+    bound = backend.bind(buffers, step.page_table_WP)
+    stage(backend.plan(step.runs), buffers)
+    bound.prepare()
+    torch.testing.assert_close(attend(bound, inputs), expected(inputs), **TOLERANCE)
+
+
+def test_eager_steps_in_flight_keep_their_own_plans(library):
+    backend = make_backend(decode_inputs(9), "decode")
+    bounds = []
+    for inputs in (decode_inputs(9, 3), decode_inputs(21)):
+        step = Step.of(inputs)
+        buffers = make_buffers(backend, len(step.runs.rows_R))
         stage(backend.plan(step.runs), buffers)
-        bound = backend.bind(buffers, step.page_table_WP)
+        bounds.append((inputs, backend.bind(buffers, step.page_table_WP)))
+    for inputs, bound in bounds:
         bound.prepare()
         torch.testing.assert_close(attend(bound, inputs), expected(inputs), **TOLERANCE)
-    assert len({w.fixed[0].data_ptr() for w in library.wrappers if w.fixed}) == 3
+
+
+def test_each_captured_size_has_a_wrapper_of_its_own(library):
+    backend = make_backend(decode_inputs(9), "decode")
+    bounds = {}
+    for size in (3, 1):
+        buffers = make_buffers(backend, size)
+        table_WP = torch.zeros(5, 12, dtype=torch.int32)
+        bounds[size] = (backend.bind(buffers, table_WP), buffers, table_WP)
+
+    for lengths in ((9, 3, 4), (4,), (7, 8, 9)):
+        inputs = decode_inputs(*lengths)
+        bound, buffers, table_WP = bounds[len(lengths)]
+        step = Step.of(inputs, num_pages=12, is_replayed=True)
+        stage(backend.plan(step.runs), buffers)
+        table_WP[: len(step.page_table_WP)] = step.page_table_WP
+        bound.prepare()
+        torch.testing.assert_close(attend(bound, inputs), expected(inputs), **TOLERANCE)
+    assert [len(w.fixed[2]) for w in library.wrappers if w.fixed] == [3, 1]
 
 
 def test_chunks_cannot_be_captured(library):
@@ -132,7 +155,7 @@ def test_chunks_cannot_be_captured(library):
 def test_layers_that_differ_from_the_plan_are_noticed(library):
     inputs = decode_inputs(9)
     backend = make_backend(inputs, "decode")
-    with pytest.raises(AssertionError, match="planned for"):
+    with pytest.raises(AssertionError, match="planned for scale and softcap"):
         run_step(backend, inputs, softcap=3.0)
     assert run_step(backend, inputs).isfinite().all()
 

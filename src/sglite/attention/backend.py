@@ -9,8 +9,7 @@ a backend of its own. A backend lives as long as its executor, one object per KV
     prepare   device, once a step: what all layers share
     attend    device, every layer
 
-A replay does what was captured of the last two. A library that plans on the host by itself does
-that in ``prepare``, which then stays outside of the graph (``prepares_on_host``).
+A replay does what was captured of the last two.
 
 Shape legend: T tokens of the kind, R runs of the kind, W rows of the executor, P pages of a row.
 """
@@ -62,7 +61,7 @@ class HostRuns:
     | page_table_WP | [W, P] | int32 | the host's copy of the page table; not to be kept |
     | tables_version | | int | grows when a page that was in the table is replaced, or a row is
     filled or cleared; not when a row gets a further page |
-    | is_replayed | | bool | the step is one of a captured graph, also when it is captured |
+    | is_replayed | | bool | the step is a captured graph's; its runs are padded to the graph's |
     """
 
     rows_R: Int32Array
@@ -97,15 +96,17 @@ class AttentionBackend(Protocol):
     name: str
     can_capture: bool
     """True where ``attend`` reads nothing of the host, so that a replay sees the new arrays."""
-    prepares_on_host: bool
-    """True where ``prepare`` is not captured: the host calls it before each replay."""
 
     def capacities(self, num_runs: int) -> dict[str, int]:
         """Int32 words that each array of :meth:`plan` takes at most, for so many single tokens."""
 
     def plan(self, runs: HostRuns) -> dict[str, Int32Array]:
         """Arrays to stage. Shorter ones are padded with zeros up to their capacity, which must
-        mean nothing to do."""
+        mean nothing to do.
+
+        Called when all earlier steps are enqueued: that of a replay may enqueue work of its own.
+        """
 
     def bind(self, staged: dict[str, torch.Tensor], page_table_WP: torch.Tensor) -> BoundAttention:
-        """The attention over these flat int32 arrays of the device and its page table."""
+        """The attention over these flat int32 arrays of the device and its page table: of the
+        eager step that was planned last, or, with none since the last call, of a captured one."""

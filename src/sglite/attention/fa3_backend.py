@@ -50,7 +50,6 @@ class FA3Backend:
     """
 
     name = "fa3"
-    prepares_on_host = False
 
     def __init__(self, kind: Kind, shape: AttentionShape, *, deterministic: bool = False) -> None:
         self.can_capture = kind == "decode"
@@ -82,7 +81,14 @@ class FA3Backend:
     def bind(self, staged: dict[str, torch.Tensor], page_table_WP: torch.Tensor) -> BoundFA3:
         """The attention over what is staged; of chunks, those that were planned last."""
         chunks = None if self.can_capture else self._chunks
-        return BoundFA3(self._kernel, self._shape, staged, page_table_WP, chunks, self._num_splits)
+        return BoundFA3(
+            self._kernel,
+            self._shape,
+            staged,
+            page_table_WP,
+            chunks=chunks,
+            num_splits=self._num_splits,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class BoundFA3:
         shape: AttentionShape,
         staged: dict[str, torch.Tensor],
         page_table_WP: torch.Tensor,
+        *,
         chunks: Chunks | None,
         num_splits: int,
     ) -> None:

@@ -1,11 +1,12 @@
 """Attention by FlashInfer (Ye et al. 2025) where it is installed.
 
-FlashInfer plans on the host, too: its ``plan()`` divides the work of a step among the
-multiprocessors and enqueues the copy of that plan. Here that happens in ``prepare``, on the
-device's stream and outside of a captured graph; all layers run by it.
+FlashInfer plans on the host by itself: its ``plan()`` divides the work of a step among the
+multiprocessors and enqueues the copy of that plan, by which all layers then run. An eager step does
+that in ``prepare``. A captured one does it before each replay, and only fills in its page ids in
+``prepare``, for page tables change within the graph.
 
-Always its kernels called fa2: those called fa3 are slower in decode (docs/gpu.md). Its tensor cores
-pay from four query heads per KV head on.
+Always its kernels called fa2: those called fa3 are slower in decode. Its tensor cores pay from four
+query heads per KV head on.
 
 Shape legend: T tokens of the kind, R runs of the kind, W rows of the executor, P pages of a row.
 """
@@ -13,7 +14,6 @@ Shape legend: T tokens of the kind, R runs of the kind, W rows of the executor, 
 from __future__ import annotations
 
 import importlib
-from collections import deque
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -70,12 +70,11 @@ class HostPlan:
 class FlashInferBackend:
     """One kind of runs of one KV group.
 
-    Single tokens can be captured: a wrapper per number of runs then keeps its arrays in place. The
-    others share one wrapper, for steps that run once.
+    Single tokens can be captured: a wrapper per number of runs keeps its arrays in place then. All
+    eager steps share a wrapper.
     """
 
     name = "flashinfer"
-    prepares_on_host = True
 
     def __init__(
         self,
@@ -91,45 +90,53 @@ class FlashInferBackend:
         self._shape = shape
         self._workspace = torch.zeros(workspace_bytes, dtype=torch.uint8, device=device)
         self._eager = Planner(self._make_wrapper(), kind, shape, device)
-        self._captured: dict[int, BoundFlashInfer] = {}
+        self._captured: dict[int, CapturedDecode] = {}
         self._planned: HostPlan | None = None
-        self._is_replayed = False
 
     def capacities(self, num_runs: int) -> dict[str, int]:
         """A word per run and array."""
         return {"first_entries": num_runs, "num_pages": num_runs}
 
     def plan(self, runs: HostRuns) -> dict[str, Int32Array]:
-        """Each run's visible pages; the rest is kept for the ``prepare`` that follows."""
+        """Each run's visible pages; FlashInfer plans here for a replay, else in ``prepare``."""
         page_size = self._shape.page_size
         spans = page_spans(runs, page_size=page_size, window=self._shape.window)
         page_starts = np.zeros_like(runs.offsets)
         np.cumsum(spans.num_pages_R, out=page_starts[1:])
         last_page_lens_R = spans.seq_lens_R - (spans.num_pages_R - 1) * page_size
-        self._planned = HostPlan(
+        step = HostPlan(
             torch.from_numpy(runs.offsets.copy()),
             torch.from_numpy(page_starts),
             torch.from_numpy(last_page_lens_R.astype(np.int32)),
         )
-        self._is_replayed = runs.is_replayed
-        bound = self._captured.get(len(runs.rows_R))
-        if runs.is_replayed and bound is not None:
-            bound.expect(self._planned)
+        if not runs.is_replayed:
+            self._planned = step
+        elif len(runs.rows_R) in self._captured:
+            self._captured[len(runs.rows_R)].plan(step)
         return {"first_entries": spans.first_entries_R, "num_pages": spans.num_pages_R}
 
-    def bind(self, staged: dict[str, torch.Tensor], page_table_WP: torch.Tensor) -> BoundFlashInfer:
-        """The attention of the step that was planned last, or of all replays of its graph."""
-        assert self._planned is not None, "bound before anything was planned"
-        planner = self._eager
-        if self._is_replayed:
-            assert self.can_capture, "chunks have no fixed arrays"
-            num_runs = len(self._planned.last_page_lens_R)
-            wrapper = self._make_fixed_wrapper(num_runs, num_runs * page_table_WP.shape[1])
-            planner = Planner(wrapper, self._kind, self._shape, page_table_WP.device)
-        bound = BoundFlashInfer(planner, self._shape, staged, page_table_WP)
-        bound.expect(self._planned)
-        if self._is_replayed:
-            self._captured[num_runs] = bound
+    def bind(
+        self, staged: dict[str, torch.Tensor], page_table_WP: torch.Tensor
+    ) -> EagerRuns | CapturedDecode:
+        """See :class:`AttentionBackend`."""
+        step, self._planned = self._planned, None
+        if step is not None:
+            return EagerRuns(self._eager, self._shape, staged, page_table_WP, step)
+        assert self.can_capture, "chunks have no fixed arrays"
+        num_runs = len(staged["num_pages"])
+        indptr, page_ids, last_page_lens = (
+            torch.zeros(count, dtype=torch.int32, device=page_table_WP.device)
+            for count in (num_runs + 1, num_runs * page_table_WP.shape[1], num_runs)
+        )
+        wrapper = self._make_wrapper(
+            use_cuda_graph=True,
+            paged_kv_indptr_buffer=indptr,
+            paged_kv_indices_buffer=page_ids,
+            paged_kv_last_page_len_buffer=last_page_lens,
+        )
+        planner = Planner(wrapper, self._kind, self._shape, page_table_WP.device)
+        bound = CapturedDecode(planner, self._shape, staged, page_table_WP, page_ids)
+        self._captured[num_runs] = bound
         return bound
 
     def _make_wrapper(self, **fixed: Any) -> Any:
@@ -146,19 +153,6 @@ class FlashInferBackend:
             **fixed,
         )
 
-    def _make_fixed_wrapper(self, num_runs: int, max_pages: int) -> Any:
-        """A wrapper for always so many single tokens, whose arrays stay where they are."""
-
-        def words(count: int) -> torch.Tensor:
-            return torch.zeros(count, dtype=torch.int32, device=self._workspace.device)
-
-        return self._make_wrapper(
-            use_cuda_graph=True,
-            paged_kv_indptr_buffer=words(num_runs + 1),
-            paged_kv_indices_buffer=words(max_pages),
-            paged_kv_last_page_len_buffer=words(num_runs),
-        )
-
 
 class Planner:
     """A wrapper of FlashInfer, and its ``plan()`` for one kind of runs.
@@ -171,7 +165,7 @@ class Planner:
     def __init__(
         self, wrapper: Any, kind: Kind, shape: AttentionShape, device: torch.device
     ) -> None:
-        self.wrapper = wrapper
+        self._wrapper = wrapper
         self._kind = kind
         self._shape = shape
         self._copied: Any = None
@@ -179,13 +173,13 @@ class Planner:
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def plan(self, step: HostPlan, page_ids: torch.Tensor) -> None:
-        """Divide the work of ``step`` over its pages, which are on the device."""
+        """Divide the work of ``step`` over its pages, whose ids are on the device."""
         shape = self._shape
         if self._copied is not None:
             self._copied.synchronize()
         chunks: dict[str, Any] = {"causal": True} if self._kind == "prefill" else {}
         offsets = (step.offsets,) if self._kind == "prefill" else ()
-        self.wrapper.plan(
+        self._wrapper.plan(
             *offsets,
             step.page_starts,
             page_ids,
@@ -204,9 +198,15 @@ class Planner:
         if self._copied is not None:
             self._copied.record()
 
+    def run(self, q_TND: torch.Tensor, kv_layer: KVLayer, out_TND: torch.Tensor) -> None:
+        """Attend by the last plan."""
+        page_size = self._shape.page_size
+        pages = (as_pages(kv_layer.k_SKD, page_size), as_pages(kv_layer.v_SKD, page_size))
+        self._wrapper.run(q_TND, pages, out=out_TND)
 
-class BoundFlashInfer:
-    """The runs of one step, or of all replays of a captured one."""
+
+class _Bound:
+    """What both kinds of steps have: their spans on the device, and their layers."""
 
     def __init__(
         self,
@@ -216,30 +216,14 @@ class BoundFlashInfer:
         page_table_WP: torch.Tensor,
     ) -> None:
         self._planner = planner
-        self._shape = shape
+        self._scores = (shape.scale, shape.softcap)
         self._staged = staged
         self._page_table_WP = page_table_WP
-        self._expected: deque[HostPlan] = deque()
-        self._step: HostPlan | None = None
 
-    def expect(self, step: HostPlan) -> None:
-        """What the next ``prepare`` is for: it may come when a later step is planned already."""
-        self._expected.append(step)
-
-    def prepare(self) -> None:
-        """Gather the page ids and have FlashInfer plan; called again for a step, do it again."""
-        if self._expected:
-            self._step = self._expected.popleft()
-        step = self._step
-        assert step is not None, "prepared before it was planned"
-        num_runs = len(step.last_page_lens_R)
-        page_ids = gather_page_ids(
-            self._page_table_WP,
-            self._staged["first_entries"][:num_runs],
-            self._staged["num_pages"][:num_runs],
-            step.num_pages,
-        )
-        self._planner.plan(step, page_ids)
+    def _gather(self, num_runs: int, size: int) -> torch.Tensor:
+        first_entries_R = self._staged["first_entries"][:num_runs]
+        num_pages_R = self._staged["num_pages"][:num_runs]
+        return gather_page_ids(self._page_table_WP, first_entries_R, num_pages_R, size)
 
     def attend(
         self,
@@ -251,8 +235,55 @@ class BoundFlashInfer:
         softcap: float | None,
     ) -> None:
         """Write the attended values ``[T, N, D]``; scale and softcap are those of the shape."""
-        expected = (self._shape.scale, self._shape.softcap)
-        assert (scale, softcap) == expected, f"planned for {expected}, not {(scale, softcap)}"
-        page_size = self._shape.page_size
-        pages = (as_pages(kv_layer.k_SKD, page_size), as_pages(kv_layer.v_SKD, page_size))
-        self._planner.wrapper.run(q_TND, pages, out=out_TND)
+        given = (scale, softcap)
+        assert given == self._scores, f"planned for scale and softcap {self._scores}, not {given}"
+        self._planner.run(q_TND, kv_layer, out_TND)
+
+
+class EagerRuns(_Bound):
+    """The runs of one step."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        shape: AttentionShape,
+        staged: dict[str, torch.Tensor],
+        page_table_WP: torch.Tensor,
+        step: HostPlan,
+    ) -> None:
+        super().__init__(planner, shape, staged, page_table_WP)
+        self._step = step
+
+    def prepare(self) -> None:
+        """Gather the page ids and have FlashInfer plan."""
+        num_runs = len(self._step.last_page_lens_R)
+        self._planner.plan(self._step, self._gather(num_runs, self._step.num_pages))
+
+
+class CapturedDecode(_Bound):
+    """As many single tokens in every replay: R. ``page_ids`` int32 ``[R * P]`` are the wrapper's.
+
+    To begin with, planned for sequences of one key.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        shape: AttentionShape,
+        staged: dict[str, torch.Tensor],
+        page_table_WP: torch.Tensor,
+        page_ids: torch.Tensor,
+    ) -> None:
+        super().__init__(planner, shape, staged, page_table_WP)
+        self._page_ids = page_ids
+        self._num_runs = len(staged["num_pages"])
+        counting = torch.arange(self._num_runs + 1, dtype=torch.int32)
+        self.plan(HostPlan(counting, counting, torch.ones(self._num_runs, dtype=torch.int32)))
+
+    def plan(self, step: HostPlan) -> None:
+        """Have FlashInfer plan the next replay: its page ids are still to be filled in."""
+        self._planner.plan(step, self._page_ids[: step.num_pages])
+
+    def prepare(self) -> None:
+        """Fill in the page ids, as the page table has them now."""
+        self._page_ids.copy_(self._gather(self._num_runs, len(self._page_ids)))

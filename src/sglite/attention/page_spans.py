@@ -64,12 +64,12 @@ def gather_page_ids(
     page_table_WP: torch.Tensor,
     first_entries_R: torch.Tensor,
     num_pages_R: torch.Tensor,
-    num_pages: int,
+    size: int,
 ) -> torch.Tensor:
-    """Pages of all spans one after the other: int32 ``[num_pages]``, the sum of ``num_pages_R``."""
-    starts_R = num_pages_R.cumsum(0, dtype=torch.int32) - num_pages_R
-    entries = torch.repeat_interleave(
-        first_entries_R - starts_R, num_pages_R, output_size=num_pages
-    )
-    entries += torch.arange(num_pages, dtype=torch.int32, device=entries.device)
-    return page_table_WP.flatten()[entries]
+    """Pages of all spans one after the other: int32 ``[size]``. Any that are left mean nothing."""
+    flat = page_table_WP.flatten()
+    ends_R = num_pages_R.cumsum(0, dtype=torch.int32)
+    places = torch.arange(size, dtype=torch.int32, device=flat.device)
+    runs = torch.searchsorted(ends_R, places, right=True).clamp_(max=len(ends_R) - 1)
+    entries = (first_entries_R - (ends_R - num_pages_R))[runs] + places
+    return flat[entries.clamp_(max=len(flat) - 1)]

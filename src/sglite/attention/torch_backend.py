@@ -25,7 +25,6 @@ class TorchBackend:
 
     name = "torch"
     can_capture = False
-    prepares_on_host = False
 
     def __init__(self, *, page_size: int, window: int | None = None) -> None:
         self._page_size = page_size

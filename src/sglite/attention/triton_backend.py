@@ -57,7 +57,6 @@ class TritonBackend:
 
     name = "triton"
     can_capture = True
-    prepares_on_host = False
 
     def __init__(
         self,

@@ -51,7 +51,6 @@ class DecodeGraphs:
         self._device = device
         self._parts = parts
         self._backends = backends
-        self._prepares_ahead = any(backend.prepares_on_host for backend in backends)
         self._max_tokens = max_tokens
         self._results = results
         self.sizes = sorted(sizes)
@@ -101,10 +100,11 @@ class DecodeGraphs:
         Capturing may do the step, so what is staged by then is a batch of nothing but padding.
         """
         if size not in self._captured:
-            step = self._make_step(size)
             nothing: list[Int32Array] = [np.empty((0, 3), dtype=np.int32) for _ in self._backends]
-            self._send(size, step, self._arrays(size, [], [], nothing))
-            self._captured[size] = (self._device.capture(step), step)
+            with self._device.stream():
+                step = self._make_step(size)
+                self._staging.send(self._layouts[size], self._arrays(size, [], [], nothing))
+                self._captured[size] = (self._device.capture(step), step)
         return self._captured[size]
 
     def _make_step(self, size: int) -> DeviceStep:
@@ -120,26 +120,16 @@ class DecodeGraphs:
                 if name.startswith(prefix)
             }
             attention.append([Part(0, size, backend.bind(staged, tables[group]))])
-        shape = RunShape(
-            list(range(size + 1)),
-            [self._max_tokens] * size,
-            prepares=not self._prepares_ahead,
-        )
+        shape = RunShape(list(range(size + 1)), [self._max_tokens] * size)
         return DeviceStep(self._parts, views, attention, shape, self._results[:size])
 
     def replay(self, size: int, plan: StepPlan, updates: list[Int32Array]) -> DeviceStep:
         """Stage ``plan`` and replay the graph of ``size``, captured now if it was not yet."""
         graph, step = self.capture(size)
         arrays = self._arrays(size, plan.run_rows, plan.run_starts, updates)
-        self._send(size, step, arrays)
+        self._staging.send(self._layouts[size], arrays)
         graph.replay()
         return step
-
-    def _send(self, size: int, step: DeviceStep, arrays: dict[str, Int32Array]) -> None:
-        """Enqueue what goes ahead of a replay."""
-        self._staging.send(self._layouts[size], arrays)
-        if self._prepares_ahead:
-            self._device.run(step.prepare)
 
     def _arrays(
         self, size: int, run_rows: list[int], starts: list[int], updates: list[Int32Array]

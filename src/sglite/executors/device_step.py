@@ -42,13 +42,12 @@ class RunShape:
 
     ``run_offsets`` and ``seq_lens`` are for the angles alone; the longest length there can be
     stands for all where they do not depend on it. Tokens from ``first_chunk_token`` on are looked
-    through. Without ``prepares`` whoever runs the step prepares its attention ahead of it.
+    through.
     """
 
     run_offsets: list[int]
     seq_lens: list[int]
     first_chunk_token: int = 0
-    prepares: bool = True
 
 
 class DeviceStep:
@@ -75,7 +74,6 @@ class DeviceStep:
         self._parts = parts
         self._views = views
         self._bound = [part.attention for group in attention for part in group]
-        self._prepares = shape.prepares
         self._results = results
         self._first_chunk_token = shape.first_chunk_token
         num_tokens, device = len(views["rows"]), views["rows"].device
@@ -108,19 +106,14 @@ class DeviceStep:
     def _begin(self) -> None:
         """All that comes before the first layer."""
         self._lay_out()
-        if self._prepares:
-            self.prepare()
+        for bound in self._bound:
+            bound.prepare()
 
     def _end(self, hidden_TE: torch.Tensor) -> None:
         """All that comes after the last layer."""
         self.hidden_TE = hidden_TE
         self._sample(hidden_TE)
         self._count_bad(hidden_TE)
-
-    def prepare(self) -> None:
-        """What all layers of a backend share."""
-        for bound in self._bound:
-            bound.prepare()
 
     def _lay_out(self) -> None:
         """The tokens' ids, positions and slots, with page tables as they are from this step on."""

@@ -17,7 +17,7 @@ from sglite.attention.backend import AttentionBackend, HostRuns
 from sglite.bench.gpu_suite.attention_backends import AttentionSizes, all_backends
 from sglite.bench.gpu_suite.attention_timing import bind
 from sglite.bench.gpu_suite.kernel_checks.case import Case, Pair, Place
-from sglite.engine.forward_batch import AttentionMetadata
+from sglite.executors.forward_batch import AttentionMetadata
 from sglite.kernels.paged_attention import paged_attention
 from sglite.kvcache.kv_pool import KVLayer
 
