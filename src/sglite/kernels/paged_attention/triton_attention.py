@@ -76,8 +76,6 @@ def attend(
         q_TND, k_SKD, v_SKD, k_scale_SK, v_scale_SK, k_tiles, v_tiles, out_TND,
         work.partials_SNX, page_table_WP, work.items_I6, work.queries_Q2,
         scores.scale, scores.softcap or 0.0, work.window or 0, page_table_WP.stride(0),
-        k_SKD.stride(0), k_SKD.stride(1), 0 if k_scale_SK is None else k_scale_SK.stride(0),
-        0 if k_scale_SK is None else k_scale_SK.stride(1),
         NUM_KV_HEADS=num_kv_heads,
         GROUP=num_heads // num_kv_heads,
         HEAD_DIM=head_dim,
@@ -85,6 +83,8 @@ def attend(
         ROWS=work.rows,
         KEYS=TILE_KEYS,
         PAGE_SIZE=page_size,
+        SLOT_STRIDE=k_SKD.stride(0),
+        HEAD_STRIDE=k_SKD.stride(1),
         IS_CAUSAL=work.is_causal,
         HAS_WINDOW=work.window is not None,
         HAS_SOFTCAP=scores.softcap is not None,
@@ -113,16 +113,15 @@ def _descriptor(pool_SKD: torch.Tensor) -> TensorDescriptor:
 
 ITEM = tl.constexpr(ITEM_WORDS)
 LOG2_E = tl.constexpr(1.4426950408889634)
-LOWEST = tl.constexpr(-1e30)
-"""Below every score, and finite: what is hidden is minus infinity, and stays weightless."""
 
+# Largest scores begin at -1e30, below every score and finite: a hidden one is minus infinity, and
+# its weight is zero even where a row has seen nothing yet.
 
 @triton.jit
 def attend_kernel(
     q, k_pool, v_pool, k_scale, v_scale, k_tiles, v_tiles, out,
     partials, page_table, items, queries,
     scale, softcap, window, table_stride,
-    slot_stride, head_stride, scale_slot_stride, scale_head_stride,
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr,
@@ -130,6 +129,8 @@ def attend_kernel(
     ROWS: tl.constexpr,
     KEYS: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
+    SLOT_STRIDE: tl.constexpr,
+    HEAD_STRIDE: tl.constexpr,
     IS_CAUSAL: tl.constexpr,
     HAS_WINDOW: tl.constexpr,
     HAS_SOFTCAP: tl.constexpr,
@@ -166,12 +167,12 @@ def attend_kernel(
     whole_last = tl.maximum(whole_first, whole_last)
     if not SPLITS_EDGES:
         whole_first, whole_last = first, first
-    k_head, v_head = k_pool + kv_head * head_stride, v_pool + kv_head * head_stride
-    if k_scale is not None:
-        k_scale += kv_head * scale_head_stride
-        v_scale += kv_head * scale_head_stride
+    k_head, v_head = k_pool + kv_head * HEAD_STRIDE, v_pool + kv_head * HEAD_STRIDE
+    if k_scale is not None:  # four bytes among a row's
+        k_scale += kv_head * (HEAD_STRIDE // 4)
+        v_scale += kv_head * (HEAD_STRIDE // 4)
     last_seen = position + query
-    peak = tl.full([ROWS], LOWEST, tl.float32)
+    peak = tl.full([ROWS], -1e30, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     values = tl.zeros([ROWS, BLOCK_DIM], tl.float32)
     # Always in the order of the keys: a row's sums do not depend on its neighbours in the tile.
@@ -179,20 +180,20 @@ def attend_kernel(
         peak, total, values = add_tiles(
             first, whole_first, peak, total, values, q_rows, k_head, v_head, k_scale, v_scale,
             k_tiles, v_tiles, kv_head, table, begin, end, last_seen, scale, softcap, window,
-            slot_stride, scale_slot_stride, HEAD_DIM, KEYS, PAGE_SIZE,
+            HEAD_DIM, KEYS, PAGE_SIZE, SLOT_STRIDE,
             IS_CAUSAL, HAS_WINDOW, HAS_SOFTCAP, True, 1,
         )  # fmt: skip
     if SPLITS_EDGES:
         peak, total, values = add_tiles(
             whole_first, whole_last, peak, total, values, q_rows, k_head, v_head, k_scale, v_scale,
             k_tiles, v_tiles, kv_head, table, begin, end, last_seen, scale, softcap, window,
-            slot_stride, scale_slot_stride, HEAD_DIM, KEYS, PAGE_SIZE,
+            HEAD_DIM, KEYS, PAGE_SIZE, SLOT_STRIDE,
             IS_CAUSAL, HAS_WINDOW, HAS_SOFTCAP, False, STAGES,
         )  # fmt: skip
     peak, total, values = add_tiles(
         whole_last, last, peak, total, values, q_rows, k_head, v_head, k_scale, v_scale,
         k_tiles, v_tiles, kv_head, table, begin, end, last_seen, scale, softcap, window,
-        slot_stride, scale_slot_stride, HEAD_DIM, KEYS, PAGE_SIZE,
+        HEAD_DIM, KEYS, PAGE_SIZE, SLOT_STRIDE,
         IS_CAUSAL, HAS_WINDOW, HAS_SOFTCAP, True, 1 if SPLITS_EDGES else STAGES,
     )  # fmt: skip
     # The sum is zero in rows that are no queries, and in parts of a chunk that a token is before.
@@ -210,10 +211,10 @@ def attend_kernel(
 def add_tiles(
     first, last, peak, total, values, q_rows, k_head, v_head, k_scale, v_scale,
     k_tiles, v_tiles, kv_head, table, begin, end, last_seen, scale, softcap, window,
-    slot_stride, scale_slot_stride,
     HEAD_DIM: tl.constexpr,
     KEYS: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
+    SLOT_STRIDE: tl.constexpr,
     IS_CAUSAL: tl.constexpr,
     HAS_WINDOW: tl.constexpr,
     HAS_SOFTCAP: tl.constexpr,
@@ -232,12 +233,12 @@ def add_tiles(
         if PAGE_SIZE % KEYS == 0:
             base = page.to(tl.int64) * PAGE_SIZE + start % PAGE_SIZE
             page = tl.load(table + (start + KEYS) // PAGE_SIZE, mask=tile + 1 < last, other=0)
-            place = base * slot_stride + (step[:, None] * slot_stride + dim[None, :])
+            place = base * SLOT_STRIDE + (step[:, None] * SLOT_STRIDE + dim[None, :])
             slot = base + step
         else:
             page = tl.load(table + (start + step) // PAGE_SIZE, mask=is_key, other=0)
             slot = page.to(tl.int64) * PAGE_SIZE + (start + step) % PAGE_SIZE
-            place = slot[:, None] * slot_stride + dim[None, :]
+            place = slot[:, None] * SLOT_STRIDE + dim[None, :]
         if k_tiles is not None and not IS_EDGE:
             k = k_tiles.load([base.to(tl.int32), kv_head * HEAD_DIM])
             v = v_tiles.load([base.to(tl.int32), kv_head * HEAD_DIM])
@@ -252,7 +253,7 @@ def add_tiles(
             k, v = tl.load(k_head + place), tl.load(v_head + place)
         score = tl.dot(q_rows, tl.trans(k.to(kind)), input_precision="ieee")
         if k_scale is not None:
-            place = slot * scale_slot_stride
+            place = slot * (SLOT_STRIDE // 4)
             score *= tl.load(k_scale + place, mask=is_key, other=0.0)[None, :]
         if HAS_SOFTCAP:
             score = capped(score * scale, softcap) * LOG2_E
@@ -305,13 +306,13 @@ def merge_kernel(
     is_inside = dim < HEAD_DIM
     for index in tl.static_range(GROUP):
         head = tl.program_id(1) * GROUP + index
-        peak, total = LOWEST, 0.0
+        peak, total = -1e30, 0.0
         values = tl.zeros([BLOCK_DIM], tl.float32)
         for start in range(0, count, PARTS):
             is_part = start + part < count
             source = (first + start + part) * (NUM_KV_HEADS * GROUP) + head
             source = partials + source * (HEAD_DIM + 2)
-            peaks = tl.load(source, mask=is_part, other=LOWEST)
+            peaks = tl.load(source, mask=is_part, other=-1e30)
             new_peak = tl.maximum(peak, tl.max(peaks, axis=0))
             weight = tl.where(is_part, tl.exp2(peaks - new_peak), 0.0)
             factor = tl.exp2(peak - new_peak)
