@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sglite.engine.forward_batch import AttentionMetadata
 
 from sglite.attention import triton_backend
 from sglite.attention.backend import HostRuns
 from sglite.attention.triton_backend import AttentionShape, TritonBackend
-from sglite.engine.forward_batch import AttentionMetadata
 from sglite.kernels.paged_attention import reference
 from sglite.kernels.paged_attention.work_list import ITEM_WORDS
 from sglite.kvcache.kv_pool import KVLayer
@@ -151,14 +151,14 @@ def test_shared_pages_are_looked_for_when_rows_or_pages_change(monkeypatch):
     calls = []
     find = triton_backend.find_groups
     monkeypatch.setattr(
-        triton_backend, "find_groups", lambda *args, **named: calls.append(1) or find(*args, **named)
+        triton_backend,
+        "find_groups",
+        lambda *args, **named: calls.append(1) or find(*args, **named),
     )
     runs = make_step(*shared_paths()).runs
     backend = make_backend()
     for version, rows, count in ((1, runs.rows_R, 1), (1, runs.rows_R, 1), (2, runs.rows_R, 2)):
-        backend.plan(
-            HostRuns(rows, runs.offsets, runs.seq_lens_R, runs.page_table_WP, version)
-        )
+        backend.plan(HostRuns(rows, runs.offsets, runs.seq_lens_R, runs.page_table_WP, version))
         assert len(calls) == count
     backend.plan(HostRuns(runs.rows_R[::-1].copy(), runs.offsets, runs.seq_lens_R[::-1].copy(),
                           runs.page_table_WP, 2))  # fmt: skip

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -27,3 +29,11 @@ def test_a_kernel_starts_early_on_a_hopper_gpu_alone(monkeypatch):
     monkeypatch.setattr(torch.version, "hip", "7.0")
     assert not can_start_early(device)
     assert triton_support.dependent_launch(torch.zeros(1)) == {"IS_DEPENDENT": False}
+
+
+def test_a_compiler_sees_references(monkeypatch):
+    on_a_gpu = SimpleNamespace(is_cuda=True)
+    monkeypatch.setattr(triton_support, "is_installed", lambda: True)
+    assert runs_on(on_a_gpu)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not runs_on(on_a_gpu)

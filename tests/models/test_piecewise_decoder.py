@@ -28,10 +28,11 @@ FAMILIES = {
 }
 
 
-def make_decoder(family: str = "llama", **changes) -> Decoder:
+def make_decoder(family: str = "llama", *, dtype=torch.float32, **changes) -> Decoder:
     architecture, settings = FAMILIES[family]
     settings = {"num_hidden_layers": 3, "max_position_embeddings": CONTEXT_LENGTH} | settings
-    decoder = Decoder(spec_from_hf(make_hf_config(architecture, **(settings | changes))))
+    hf_config = make_hf_config(architecture, **(settings | changes))
+    decoder = Decoder(spec_from_hf(hf_config), dtype=dtype)
     for name, target in decoder.load_plan().items():
         decoder.write(name, target, random_weight(name, target.shape))
     return decoder

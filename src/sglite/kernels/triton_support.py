@@ -18,8 +18,11 @@ def is_installed() -> bool:
 
 
 def runs_on(tensor: torch.Tensor) -> bool:
-    """True where a Triton kernel can work on ``tensor`` in place of its reference."""
-    return tensor.is_cuda and is_installed()
+    """True where a Triton kernel can work on ``tensor`` in place of its reference.
+
+    Not while torch.compile traces, which makes kernels of references by itself.
+    """
+    return tensor.is_cuda and not torch.compiler.is_compiling() and is_installed()
 
 
 def next_power_of_2(number: int) -> int:

@@ -117,6 +117,7 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 # Largest scores begin at -1e30, below every score and finite: a hidden one is minus infinity, and
 # its weight is zero even where a row has seen nothing yet.
 
+
 @triton.jit
 def attend_kernel(
     q, k_pool, v_pool, k_scale, v_scale, k_tiles, v_tiles, out,
