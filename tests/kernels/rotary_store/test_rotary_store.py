@@ -49,7 +49,7 @@ def test_queries_and_keys_are_normalised_first_and_values_are_not():
     )
     qkv = torch.tensor([[[3.0, 4.0], [6.0, 8.0], [5.0, 5.0]]])
     still = Rotation(torch.tensor([[1.0, 0.0]]), torch.zeros(1, dtype=torch.int64))
-    norms = HeadNorms(torch.tensor([1.0, 1.0]), torch.tensor([10.0, 10.0]), 0.0)
+    norms = HeadNorms(torch.tensor([1.0, 1.0]), torch.tensor([10.0, 10.0]), 1e-12)
     layer = pool.layer(0)
     q = rotary_store(qkv, 1, still, layer, torch.tensor([0]), norms=norms)
     unit = torch.tensor([3.0, 4.0]) / 12.5**0.5
