@@ -204,7 +204,7 @@ class AcceleratorOptions(OptionGroup):
         why_not=why_no_attention,
     )
     """What computes attention on CUDA: one name, or two with a comma between them for prompts and
-    for single tokens (fi = flashinfer, fa = fa3); `auto` is the fastest that is installed."""
+    for single tokens (fi = flashinfer, fa = fa3); `auto` goes by the GPU and what is installed."""
     prefill_attention_backend: Settled[AttentionBackendName] = option(
         None, spellings=ATTENTION_SPELLINGS, why_not=why_no_attention
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from sglite.config import EngineConfig
+from sglite.config_resolve import resolve
+from sglite.hardware import HardwareFacts
 from tests.cli.fakes import FakeLLM
 
 
@@ -15,7 +17,7 @@ def llm(monkeypatch: pytest.MonkeyPatch) -> FakeLLM:
     fake = FakeLLM()
 
     def make_llm(model: str | None, options: dict[str, object]) -> FakeLLM:
-        fake.config = EngineConfig(model_path=model, **options)
+        fake.config = resolve(EngineConfig(model_path=model, **options), HardwareFacts())
         return fake
 
     monkeypatch.setattr("sglite.cli.engine.make_llm", make_llm)

@@ -7,12 +7,13 @@ import torch
 
 from sglite.cli import doctor, main
 from sglite.engine.cores import Cores
+from sglite.hardware import CudaDevice, HardwareFacts
 from sglite.kernels import cpu
 from sglite.memory import MemoryFacts
 
 NAMES = (
     "sglite python torch cores threads cpu cpu_flags memory huge_pages extension cpu_kernels dtype "
-    "weight_cache devices"
+    "weight_cache devices gpus gpu_packages"
 ).split()
 
 
@@ -145,13 +146,62 @@ def test_memory_is_that_of_the_memory_plan(monkeypatch, capsys):
     assert memory["why"] == "free now, bound by the cgroup"
 
 
-def test_cuda_is_listed_as_not_supported_yet(monkeypatch, capsys):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Some GPU")
-    assert findings(capsys)["devices"] == {
-        "value": ["cpu", "cuda:0"],
-        "why": "cpu is used; CUDA is not supported yet (Some GPU)",
-    }
+GPU = CudaDevice("Some GPU", 80 << 30, (9, 0))
+OLD = CudaDevice("Old GPU", 8 << 30, (6, 1))
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Puts these accelerators, and an NVIDIA driver, into the machine."""
+
+    def install(*gpus, has_mps=False):
+        facts = HardwareFacts(has_mps=has_mps, cuda=gpus, why_no_cuda="torch has no CUDA")
+        monkeypatch.setattr("sglite.hardware.detect_hardware", lambda: facts)
+        monkeypatch.setattr("sglite.cli.machine.nvidia_driver", lambda: "580.65.06")
+        monkeypatch.setattr(torch.version, "cuda", "12.8")
+
+    return install
+
+
+def test_gpus_are_told_with_memory_capability_and_driver(machine, capsys):
+    machine(GPU)
+    found = findings(capsys)
+    assert found["devices"] == {"value": ["cpu", "cuda:0"], "why": "cuda:0 is used"}
+    assert found["gpus"]["value"]["gpus"] == [
+        {"name": "Some GPU", "total_bytes": 80 << 30, "capability": [9, 0]}
+    ]
+    assert found["gpus"]["why"] == "driver 580.65.06, torch for CUDA 12.8"
+    assert found["cpu_kernels"]["why"] == "device is cuda:0"
+    finding = doctor.about_gpus(HardwareFacts(cuda=(GPU, OLD)))
+    assert finding.text.startswith("Some GPU, 80.00 GiB, compute capability 9.0; Old GPU, 8.00")
+    assert finding.why.endswith("; below 8.0 used only when asked for")
+
+
+def test_a_driver_that_torch_does_not_use_is_told(machine, capsys):
+    machine()
+    found = findings(capsys)
+    assert found["gpus"]["value"]["gpus"] == [] and found["devices"]["value"] == ["cpu"]
+    assert found["gpus"]["why"] == "torch has no CUDA; there is a driver, 580.65.06"
+
+
+def test_mps_is_listed_though_it_is_not_used(machine, capsys):
+    machine(has_mps=True)
+    assert findings(capsys)["devices"] == {"value": ["cpu", "mps"], "why": "cpu is used"}
+
+
+def test_a_gpu_that_is_not_there_ends_with_2(machine, capsys):
+    machine()
+    assert main(["doctor", "--device", "cuda"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "'cuda' is not available on this machine" in error
+
+
+def test_packages_for_gpus_are_looked_for_and_not_imported():
+    here = {"triton", "flash_attn_interface"}
+    finding = doctor.about_gpu_packages(lambda name: name if name in here else None)
+    assert (finding.text, finding.why) == ("triton, flash-attention 3", "without flashinfer")
+    assert finding.value == {"triton": True, "flashinfer": False, "flash-attention 3": True}
+    assert doctor.about_gpu_packages(lambda name: None).text == "none"
 
 
 @pytest.mark.parametrize("words", [["--cpu-kernels", "sse2"], ["--nothing"], ["extra"]])

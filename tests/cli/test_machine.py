@@ -1,6 +1,6 @@
 import pytest
 
-from sglite.cli.machine import cpu_flags, cpu_name, huge_pages
+from sglite.cli.machine import cpu_flags, cpu_name, huge_pages, nvidia_driver
 
 X86 = ("processor : 0", "model name : Some CPU @ 2 GHz", "flags : fpu fma avx2 avx512f amx_tile")
 ARM = ("processor : 0", "Features : fp asimd bf16", "", "Model : A board")
@@ -50,3 +50,19 @@ def test_the_setting_of_huge_pages_is_the_one_in_brackets(machine):
     path = "sys/kernel/mm/transparent_hugepage/enabled"
     assert huge_pages(machine(path, "always [madvise] never")) == "madvise"
     assert huge_pages(machine(path, "always madvise [never]")) == "never"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:12:02 UTC 2026",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build",
+    ],
+)
+def test_the_driver_of_a_gpu_is_told_by_its_version(machine, line):
+    root = machine("proc/driver/nvidia/version", line, "GCC version: gcc version 130.2.0")
+    assert nvidia_driver(root) == "580.65.06"
+
+
+def test_without_a_gpu_there_is_no_driver(machine):
+    assert nvidia_driver(machine("proc/uptime", "1")) is None

@@ -47,6 +47,16 @@ def test_options_reach_the_plan(model, capsys):
     assert small < unlimited == large
 
 
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:1"])
+def test_a_gpu_that_is_not_here_can_be_planned_for(model, capsys, device):
+    numbers = plan(model, capsys, "--device", device, "--device-memory", "1GiB")
+    assert (numbers["total_bytes"], numbers["available_bytes"]) == (1 << 30, 1 << 30)
+    assert (numbers["device"], numbers["page_size"], numbers["fraction"]) == ("cuda:0", 64, 0.9)
+    assert numbers["graph_bytes"] > 0 and not numbers["is_measured"]
+    without = plan(model, capsys, "--device-memory", "1GiB", "--disable-cuda-graph")
+    assert without["graph_bytes"] == 0
+
+
 def test_table_is_the_default(model, capsys):
     assert main(["plan", "--model", model]) == 0
     assert "KV pool" in capsys.readouterr().out
@@ -58,6 +68,9 @@ def test_table_is_the_default(model, capsys):
         (["--concurrency", "0"], "--concurrency: 0 is not allowed"),
         (["--context-length", "257"], "context_length is 257; the model in"),
         (["--max-total-tokens", str(10**12)], "needs"),
+        (["--device", "cpu", "--device-memory", "8GiB"], "that of a GPU; device is 'cpu'"),
+        (["--device-memory", "8 apples"], "'8 apples' is not an amount of memory"),
+        (["--device-memory", "40MB"], "do not fit: 38.15 MiB of 38.15 MiB on cuda:0 are"),
     ],
 )
 def test_what_cannot_be_is_refused(model, capsys, words, message):

@@ -11,9 +11,11 @@ import json
 from typing import Any
 
 from sglite.config import EngineConfig, ServerConfig
+from sglite.config_resolve import resolve
 from sglite.embedded import EMBEDDED_MODEL_DIR
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import OutputProcessor
+from sglite.hardware import HardwareFacts
 from sglite.ipc.client import InProcessClient
 from sglite.ipc.engine_server import EngineServer
 from sglite.ipc.messages import PROTOCOL_VERSION, Ready
@@ -49,6 +51,7 @@ class FakeModelServer:
 
     def __init__(self, *, num_pages: int, page_size: int = 4, **options: Any) -> None:
         config = EngineConfig(page_size=page_size, **{"chunked_prefill_size": 32, **options})
+        config = resolve(config, HardwareFacts())
         spec, stream = GROUPS["full"], EventStream()
         self.cache = CacheManager(spec, [num_pages] * len(spec), config, stream)
         self.engine = Engine(

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sglite.config import EngineConfig
+from sglite.config_resolve import resolve
 from sglite.engine.assembly import build_engine
 from sglite.engine.engine import Engine
+from sglite.hardware import HardwareFacts
 from sglite.models.decoder import Decoder
 from sglite.models.generation_config import GenerationDefaults
 from sglite.models.hf_config import HFConfig
@@ -44,6 +46,7 @@ class Driver:
     ) -> Driver:
         defaults = {"device": "cpu", "check": True, "max_running_requests": 64}
         config = EngineConfig(**{**defaults, "context_length": 2048, **options})
+        config = resolve(config, HardwareFacts())
         stream = EventStream()
         engine = build_engine(
             config, as_loaded(decoder), num_pages, make_checker=lambda _: None, events=stream

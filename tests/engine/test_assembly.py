@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from sglite.config import EngineConfig
+from sglite.config_resolve import resolve
 from sglite.engine.assembly import EngineParts, assemble_engine
 from sglite.errors import ConfigError
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
+from sglite.hardware import HardwareFacts
 from sglite.kvcache.kv_pool import KV_DTYPES
 from sglite.make_model import make_model
 from sglite.models.loader import read_model_info
+from sglite.models.replayed_decoder import ReplayedDecoder
 from sglite.observability.events import EventStream
 from sglite.request import Request, SamplingParams
 from tests.cli.real_model import SIZES
@@ -26,7 +29,7 @@ TINY = {**SIZES, "max_position_embeddings": 64}
 def assemble(directory: Path, **options: Any) -> EngineParts:
     defaults = {"device": "cpu", "max_total_tokens": 2048, "load_format": "dummy"}
     return assemble_engine(
-        EngineConfig(**{**defaults, **options}),
+        resolve(EngineConfig(**{**defaults, **options}), HardwareFacts()),
         read_model_info(directory),
         make_checker=lambda _: None,
         events=EventStream(),
@@ -102,6 +105,25 @@ def test_the_compiled_kernels_run_what_they_can(
     assert generate(parts, "r", [1, 2, 3]) == 0
     could_not = options["cpu_kernels"] == "auto" and kind is TorchExecutor
     assert any("cpu_kernels" in getattr(r, "fields", {}) for r in caplog.records) == could_not
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_deterministic_engines_group_nothing_by_the_batch(
+    model_dir: Path, deterministic: bool
+) -> None:
+    parts = assemble(model_dir, cpu_kernels="auto", deterministic=deterministic)
+    assert isinstance(parts.model.model, ReplayedDecoder)
+    assert parts.model.model._groups_prefixes is not deterministic
+
+
+def test_what_cannot_be_deterministic_is_told(
+    model_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assemble(model_dir, deterministic=True)
+    assert caplog.records == []
+    assemble(model_dir, deterministic=True, page_size=8)
+    told = [record.fields.get("option", "") for record in caplog.records]
+    assert any(option.startswith("deterministic (torch") for option in told)
 
 
 @pytest.mark.parametrize("kernels", ["torch", "auto"])

@@ -189,6 +189,36 @@ def test_sequences_that_share_a_prefix_compute_the_same_together(target):
     assert largest_error(logits[True], logits[False]) < RELATIVE_ERROR
 
 
+def logits_of_one(model: ReplayedDecoder, *, beside: int, chunk: int) -> torch.Tensor:
+    """Logits of a sequence, 3 tokens after its prompt, while so many others share its start."""
+    prompt, tails = prompts(1, 1100)[0].tolist(), prompts(8, 5).tolist()
+    sequences = PagedSequences(model, page_size=16, num_pages=240)
+    for begin in range(0, len(prompt), chunk):
+        sequences.forward({0: prompt[begin : begin + chunk]})
+    for child in range(1, beside + 1):
+        fork(sequences, 0, child, 9 * child)
+    found = []
+    for step in range(3):
+        # Others come before and after it, with runs of one token and of more.
+        others = {child: tails[child][: 1 + child % 3] for child in range(1, beside + 1)}
+        runs = dict(sorted({0: [tails[0][step]], **others}.items(), reverse=step == 1))
+        found.append(sequences.last_logits(runs)[list(runs).index(0)].clone())
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("quantization", [None, "int8", "int4"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_without_groups_the_bits_of_a_sequence_are_its_own(target, quantization):
+    options = {"quantization": Quantization.of(quantization, 32)}
+    decoder = load_decoder(make_model(PLAIN))
+    own = replayed(decoder, target, groups_prefixes=False, **options)
+    alone = logits_of_one(own, beside=0, chunk=1100)
+    for beside, chunk in ((2, 1100), (7, 1100), (7, 333)):
+        assert torch.equal(logits_of_one(own, beside=beside, chunk=chunk), alone)
+    shared = replayed(decoder, target, **options)
+    assert not torch.equal(logits_of_one(shared, beside=7, chunk=1100), alone)
+
+
 def test_what_cannot_be_replayed_is_named():
     spec = load_decoder(make_model(PLAIN)).spec
     assert why_not_replayed(spec, torch.float32, page_size=16) is None

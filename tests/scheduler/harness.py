@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sglite.config import EngineConfig
+from sglite.config_resolve import resolve
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
+from sglite.hardware import HardwareFacts
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.observability.events import Admitted, Event, EventStream
 from sglite.request import (
@@ -84,6 +86,7 @@ class SchedulerDriver:
         **options: Any,
     ) -> SchedulerDriver:
         config = EngineConfig(page_size=page_size, **{"chunked_prefill_size": 64, **options})
+        config = resolve(config, HardwareFacts())
         stream = EventStream()
         spec = GROUPS[groups]
         cache = CacheManager(spec, [num_pages] * len(spec), config, stream)

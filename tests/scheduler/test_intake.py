@@ -15,7 +15,8 @@ from tests.scheduler.simulation import GROUPS
 
 def make_intake(**options: object) -> tuple[Intake, WaitingQueue]:
     cache_names = {"disable_radix_cache", "radix_cache_max_prompt_tokens"}
-    cache_options = CacheOptions(**{k: v for k, v in options.items() if k in cache_names})
+    for_cache = {k: v for k, v in options.items() if k in cache_names}
+    cache_options = CacheOptions(page_size=16, **for_cache)
     scheduling = SchedulerOptions(**{k: v for k, v in options.items() if k not in cache_names})
     cache = CacheManager(GROUPS["full"], [8], cache_options, EventStream())
     queue = WaitingQueue("fcfs", cache, max_wait_s=10.0, lpm_fallback_threshold=10, seed=0)

@@ -39,7 +39,7 @@ class LoopEngine:
 def front_of(llm: LLM, **options: Any) -> Front:
     """A front over the embedded model, loaded as ``llm``."""
     return Front(
-        config=ServerConfig(**options),
+        config=ServerConfig(page_size=llm.config.page_size, **options),
         engine=LoopEngine(llm),
         tokenizer=llm.tokenizer,
         limits=llm._limits,

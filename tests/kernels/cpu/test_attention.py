@@ -250,3 +250,8 @@ def test_grouping_can_be_turned_off():
 def test_one_long_sequence_is_split_for_the_threads():
     kernel = kernel_for(TARGETS[0])
     assert Sequences(kernel, [(1, 5000)], {}).check() > 0
+
+
+def test_without_groups_a_long_sequence_is_not_split_either():
+    kernel = kernel_for(TARGETS[0], groups_prefixes=False)
+    assert Sequences(kernel, [(1, 5000)], {}).check() == 0
