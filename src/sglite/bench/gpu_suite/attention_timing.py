@@ -5,6 +5,7 @@ The layers of a pool take turns, so that what is read comes from the memory and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -38,20 +39,24 @@ class Timed:
 def measure(suite: Suite, *, reserve_s: float) -> Iterator[Timed]:
     """Every backend, model and batch, while more than ``reserve_s`` seconds are left."""
     for shape in (suite.sizes.model, suite.sizes.big_model):
-        sizes = AttentionSizes(
-            num_heads=shape.num_heads,
-            num_kv_heads=shape.num_kv_heads,
-            head_dim=shape.head_dim,
-            page_size=PAGE_SIZE,
-            dtype=suite.dtype,
-        )
-        for name, make in decode_backends(suite.device, sizes).items():
-            for batch in suite.sizes.batches:
-                if suite.left_s < reserve_s:
-                    suite.recorder.detail("attention", "the time was up before all were measured")
-                    return
-                rate = read_rate(suite, shape, make(), batch)
-                yield Timed(f"attention of {shape.name}, {name}, batch {batch}", rate)
+        makers = decode_backends(suite.device, attention_sizes(suite, shape))
+        for (name, make), batch in itertools.product(makers.items(), suite.sizes.batches):
+            if suite.left_s < reserve_s:
+                suite.recorder.detail("attention", "the time was up before all were measured")
+                return
+            rate = read_rate(suite, shape, make(), batch)
+            yield Timed(f"attention of {shape.name}, {name}, batch {batch}", rate)
+
+
+def attention_sizes(suite: Suite, shape: ModelShape) -> AttentionSizes:
+    """What a backend has to know of a model."""
+    return AttentionSizes(
+        num_heads=shape.num_heads,
+        num_kv_heads=shape.num_kv_heads,
+        head_dim=shape.head_dim,
+        page_size=PAGE_SIZE,
+        dtype=suite.dtype,
+    )
 
 
 def read_rate(suite: Suite, shape: ModelShape, backend: AttentionBackend, batch: int) -> float:

@@ -7,11 +7,12 @@ from sglite.bench.gpu_suite.kernel_checks import (
     draw_cases,
     gated_cases,
     norm_cases,
+    read_cases,
     rotary_cases,
 )
 from sglite.bench.gpu_suite.kernel_checks.case import Case
 
-FAMILIES = (norm_cases, gated_cases, rotary_cases, draw_cases, attention_cases)
+FAMILIES = (norm_cases, gated_cases, rotary_cases, draw_cases, read_cases, attention_cases)
 
 
 def all_cases() -> list[Case]:
