@@ -36,7 +36,11 @@ WITHOUT_A_PACKAGE = {"e2e", "docs"}
 # Modules with logic that have no test file of their own, and what tests them instead.
 TESTED_ELSEWHERE = {
     "__init__.py": "tests/test_import_contract.py",
+    "kernels/page_copy/triton_page_copy.py": "tests/kernels/page_copy/test_page_copy.py",
+    "kernels/page_table/triton_page_table.py": "tests/kernels/page_table/test_page_table.py",
     "kernels/rotary_store/reference.py": "tests/kernels/rotary_store/test_rotary_store.py",
+    "kernels/step_inputs/reference.py": "tests/kernels/step_inputs/test_step_inputs.py",
+    "kernels/step_inputs/triton_step_inputs.py": "tests/kernels/step_inputs/test_step_inputs.py",
     "server/api_worker.py": "tests/server/test_api_workers.py",
     "server/front_factory.py": "tests/server/test_launch.py",
     "server/http/routes.py": "tests/server/test_app.py",

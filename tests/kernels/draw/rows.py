@@ -110,14 +110,14 @@ class Rows:
         last = torch.full((count + 3,), -7, device=device)
         tokens = torch.full((count,), -7, dtype=torch.int32, device=device)
         positions = torch.tensor(self.positions, dtype=torch.int32, device=device)
-        parameters = self._parameters(size, device)
+        parameters = self.parameters(size, device)
         logits = self.logits.to(device)
         draw(logits, rows, positions, parameters, last_token_W=last, token_ids_R=tokens)
         assert last[2:-1].flip(0).tolist() == tokens.clamp(min=0).tolist()
         assert last[[0, 1, -1]].tolist() == [-7, -7, -7]
         return tokens.tolist()
 
-    def _parameters(self, size: int, device: str) -> DrawParameters:
+    def parameters(self, size: int, device: str) -> DrawParameters:
         """The arrays of the executor for rows of :meth:`drawn_by`; other rows hold nonsense."""
 
         def array(values: list[float], dtype: torch.dtype) -> torch.Tensor:

@@ -159,23 +159,46 @@ def winner_kernel(
             key_1, key_2 = row_keys(tl.load(seeds + row), tl.load(positions + index))
             source = logits + index.to(tl.int64) * stride
             first_peak = peaks + index * num_blocks
-            weight = tl.exp((tl.load(source + winner).to(tl.float32) - peak) / temperature)
-            is_kept = False
-            while not is_kept:
-                # Behind min-p nothing is kept: such a winner only says that all above it race.
-                is_low = weight < min_p
-                count, weight_sum, next_winner = race_before(
-                    source, vocab_size, first_peak, num_blocks, peak, temperature, key_1, key_2,
-                    tl.where(is_low, min_p, weight), tl.where(is_low, NO_TOKEN, winner),
-                    BLOCK=BLOCK,
-                )  # fmt: skip
-                is_in = (count < top_k) & (weight_sum < max_sum) & (not is_low)
-                is_kept = is_in | (count == 0)
-                if not is_kept:
-                    winner = next_winner
-                    weight = tl.exp((tl.load(source + winner).to(tl.float32) - peak) / temperature)
+            winner = kept_winner(
+                source, vocab_size, first_peak, num_blocks, peak, temperature, key_1, key_2,
+                winner, top_k, max_sum, min_p, BLOCK=BLOCK,
+            )  # fmt: skip
     tl.store(token_ids + index, winner)
     tl.store(last_tokens + row, tl.maximum(winner, 0).to(tl.int64))
+
+
+@triton.jit
+def kept_winner(
+    source,
+    vocab_size,
+    peaks,
+    num_blocks,
+    peak,
+    temperature,
+    key_1,
+    key_2,
+    winner,
+    top_k,
+    max_sum,
+    min_p,
+    BLOCK: tl.constexpr,
+):
+    """The winner among the kept, from that among all. ``max_sum`` is top-p of all weights."""
+    weight = tl.exp((tl.load(source + winner).to(tl.float32) - peak) / temperature)
+    is_kept = False
+    while not is_kept:
+        # Below min-p nothing is kept: such a winner says no more than that those above race.
+        is_low = weight < min_p
+        count, weight_sum, next_winner = race_before(
+            source, vocab_size, peaks, num_blocks, peak, temperature, key_1, key_2,
+            tl.where(is_low, min_p, weight), tl.where(is_low, NO_TOKEN, winner), BLOCK=BLOCK,
+        )  # fmt: skip
+        # The first of the ranking stays whatever the filters say, so this ends.
+        is_kept = (count == 0) | ((count < top_k) & (weight_sum < max_sum) & (weight >= min_p))
+        if not is_kept:
+            winner = next_winner
+            weight = tl.exp((tl.load(source + winner).to(tl.float32) - peak) / temperature)
+    return winner
 
 
 @triton.jit
