@@ -151,14 +151,14 @@ def test_shared_pages_are_looked_for_when_rows_or_pages_change(monkeypatch):
     calls = []
     find = triton_backend.find_groups
     monkeypatch.setattr(
-        triton_backend, "find_groups", lambda *args, **named: calls.append(1) or find(*args, **named)
+        triton_backend,
+        "find_groups",
+        lambda *args, **named: calls.append(1) or find(*args, **named),
     )
     runs = make_step(*shared_paths()).runs
     backend = make_backend()
     for version, rows, count in ((1, runs.rows_R, 1), (1, runs.rows_R, 1), (2, runs.rows_R, 2)):
-        backend.plan(
-            HostRuns(rows, runs.offsets, runs.seq_lens_R, runs.page_table_WP, version)
-        )
+        backend.plan(HostRuns(rows, runs.offsets, runs.seq_lens_R, runs.page_table_WP, version))
         assert len(calls) == count
     backend.plan(HostRuns(runs.rows_R[::-1].copy(), runs.offsets, runs.seq_lens_R[::-1].copy(),
                           runs.page_table_WP, 2))  # fmt: skip

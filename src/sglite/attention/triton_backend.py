@@ -138,7 +138,7 @@ class TritonBackend:
             self._partials_SNX,
             rows=self._rows,
             is_causal=not self._is_decode,
-            window=None if self._is_decode else self._shape.window,
+            window=self._shape.window,
         )
         return _BoundWork(work, page_table_WP, self._shape.page_size)
 
@@ -160,9 +160,7 @@ class TritonBackend:
                 capacities = self.capacities(len(runs.rows_R))
                 if all(array.size <= capacities[name] for name, array in _arrays(work).items()):
                     return work
-        return decode_work(
-            runs.rows_R, runs.seq_lens_R, self._tiling, window=self._shape.window
-        )
+        return decode_work(runs.rows_R, runs.seq_lens_R, self._tiling, window=self._shape.window)
 
     def _shared_tiles(self, runs: HostRuns) -> tuple[Tiles | None, Int32Array | None]:
         """Tiles of what runs share, and where each run's own keys begin; None: nothing is shared.

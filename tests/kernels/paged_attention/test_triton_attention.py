@@ -124,9 +124,7 @@ def test_other_ways_to_load_tiles(case, launch):
 @pytest.mark.parametrize("is_decode", [True, False])
 def test_keys_of_eight_bits_are_read_with_their_scales(is_decode):
     case = DECODE if is_decode else Runs("chunk", [(5, 70)], page_size=64)
-    actual, expected, _ = run(
-        case, is_decode=is_decode, dtype=torch.float32, kv_dtype=torch.int8
-    )
+    actual, expected, _ = run(case, is_decode=is_decode, dtype=torch.float32, kv_dtype=torch.int8)
     assert_close(actual, expected)
 
 
@@ -177,9 +175,7 @@ def test_a_token_of_a_chunk_does_not_depend_on_the_tile_it_is_in():
 def test_arrays_of_zeros_mean_nothing_to_do():
     inputs = make_inputs(DECODE, gqa_ratio=2, dtype=torch.float32)
     tiling = Tiling(8, 4)
-    work = on_device(
-        make_work(inputs, tiling, is_decode=True), inputs, tiling, is_decode=True
-    )
+    work = on_device(make_work(inputs, tiling, is_decode=True), inputs, tiling, is_decode=True)
     empty = {
         name: torch.zeros_like(getattr(work, name))
         for name in ("items_I6", "queries_Q2", "merges_M2", "slot_tokens_S")

@@ -92,9 +92,7 @@ def test_every_decode_meets_every_key_that_it_sees_once(lengths, window, tiling)
 def test_every_token_of_a_chunk_meets_every_key_that_it_sees_once(runs, window, tiling):
     offsets = words(np.cumsum([0, *(new for new, _ in runs)]))
     lengths = [new + before for new, before in runs]
-    work = chunk_work(
-        words(range(len(runs))), offsets, words(lengths), tiling, window=window
-    )
+    work = chunk_work(words(range(len(runs))), offsets, words(lengths), tiling, window=window)
     spans = seen_spans(work, window=window, is_causal=True)
     for run, (new, before) in enumerate(runs):
         for index in range(new):

@@ -51,9 +51,7 @@ def make_work(inputs: Inputs, tiling: Tiling, *, is_decode: bool, groups: bool =
     )
 
 
-def on_device(
-    work: WorkList, inputs: Inputs, tiling: Tiling, *, is_decode: bool
-) -> DeviceWork:
+def on_device(work: WorkList, inputs: Inputs, tiling: Tiling, *, is_decode: bool) -> DeviceWork:
     """Padded arrays; memory of parts that holds NaN."""
     num_heads, dim = inputs.q_TND.shape[1:]
     group = num_heads // inputs.kv_layer.k_SKD.shape[1]
@@ -66,7 +64,7 @@ def on_device(
         torch.full((len(work.slot_tokens_S), num_heads, dim + 2), torch.nan, device=DEVICE),
         rows=max(16, next_power_of_2(tiling.tokens * group)),
         is_causal=not is_decode,
-        window=None if is_decode else inputs.metadata.window,
+        window=inputs.metadata.window,
     )
 
 

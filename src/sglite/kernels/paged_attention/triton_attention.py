@@ -117,6 +117,7 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 # Largest scores begin at -1e30, below every score and finite: a hidden one is minus infinity, and
 # its weight is zero even where a row has seen nothing yet.
 
+
 @triton.jit
 def attend_kernel(
     q, k_pool, v_pool, k_scale, v_scale, k_tiles, v_tiles, out,
@@ -242,7 +243,7 @@ def add_tiles(
         if k_tiles is not None and not IS_EDGE:
             k = k_tiles.load([base.to(tl.int32), kv_head * HEAD_DIM])
             v = v_tiles.load([base.to(tl.int32), kv_head * HEAD_DIM])
-        elif IS_EDGE or HEAD_DIM != block_dim:
+        elif IS_EDGE or block_dim != HEAD_DIM:
             # A stale NaN times a weight of zero is a NaN: what is hidden is not loaded either.
             is_number = (dim < HEAD_DIM)[None, :]
             if IS_EDGE:
