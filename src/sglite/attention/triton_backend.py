@@ -127,7 +127,7 @@ class TritonBackend:
             self._partials_SNX,
             rows=self._rows,
             is_causal=not self._is_decode,
-            window=None if self._is_decode else self._shape.window,
+            window=self._shape.window,
         )
         return _BoundWork(work, page_table_WP, self._shape.page_size)
 

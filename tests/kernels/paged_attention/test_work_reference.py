@@ -10,12 +10,13 @@ from tests.kernels.paged_attention.works import make_work, on_device
 from tests.kernels.triton_harness import assert_close
 
 SMALL = [case for case in CASES if max(length for _, length in case.runs) < 150]
+TILING = Tiling(3, 4)
 DECODES = Runs("decodes", [(1, 700), (1, 3), (1, 130), (1, 64)], page_size=16)
 CHUNK = Runs("chunk", [(5, 301), (1, 9), (20, 20)], page_size=16, window=150)
 
 
 def run(case, *, is_decode, gqa_ratio=2, softcap=None, dtype=torch.float32, kv_dtype=None,
-        tiling=Tiling(3, 4)):  # fmt: skip
+        tiling=TILING):  # fmt: skip
     inputs = make_inputs(case, gqa_ratio=gqa_ratio, dtype=dtype, kv_dtype=kv_dtype)
     expected = reference.paged_attention(
         inputs.q_TND, inputs.kv_layer, inputs.metadata, scale=0.3, softcap=softcap

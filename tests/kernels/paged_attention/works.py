@@ -64,7 +64,7 @@ def on_device(work: WorkList, inputs: Inputs, tiling: Tiling, *, is_decode: bool
         torch.full((len(work.slot_tokens_S), num_heads, dim + 2), torch.nan, device=DEVICE),
         rows=max(16, next_power_of_2(tiling.tokens * group)),
         is_causal=not is_decode,
-        window=None if is_decode else inputs.metadata.window,
+        window=inputs.metadata.window,
     )
 
 

@@ -158,14 +158,9 @@ def attend_kernel(
     table = page_table + tl.load(item + 2) * table_stride
     begin, end, position = tl.load(item + 3), tl.load(item + 4), tl.load(item + 5)
     first, last = begin // KEYS, tl.cdiv(end, KEYS)
-    whole_first, whole_last = tl.cdiv(begin, KEYS), end // KEYS
-    if IS_CAUSAL:
-        if HAS_WINDOW:
-            hidden = position + num_queries - window
-            whole_first = tl.maximum(whole_first, tl.cdiv(tl.maximum(hidden, 0), KEYS))
-        whole_last = tl.minimum(end, position + 1) // KEYS
-    whole_first = tl.minimum(whole_first, last)
-    whole_last = tl.maximum(whole_first, whole_last)
+    whole_first, whole_last = whole_tiles(
+        begin, end, position, num_queries, window, KEYS, IS_CAUSAL, HAS_WINDOW
+    )
     if not SPLITS_EDGES:
         whole_first, whole_last = first, first
     k_head, v_head = k_pool + kv_head * HEAD_STRIDE, v_pool + kv_head * HEAD_STRIDE
@@ -206,6 +201,24 @@ def attend_kernel(
     tl.store(target, peak, mask=is_part)
     tl.store(target + 1, total, mask=is_part)
     tl.store(target[:, None] + 2 + dim[None, :], values, mask=is_real & is_part[:, None])
+
+
+@triton.jit
+def whole_tiles(
+    begin, end, position, num_queries, window,
+    KEYS: tl.constexpr,
+    IS_CAUSAL: tl.constexpr,
+    HAS_WINDOW: tl.constexpr,
+):  # fmt: skip
+    """The first of the tiles that every query sees whole, and the end of them."""
+    whole_first, whole_last = tl.cdiv(begin, KEYS), end // KEYS
+    if IS_CAUSAL:
+        if HAS_WINDOW:
+            hidden = position + num_queries - window
+            whole_first = tl.maximum(whole_first, tl.cdiv(tl.maximum(hidden, 0), KEYS))
+        whole_last = tl.minimum(end, position + 1) // KEYS
+    whole_first = tl.minimum(whole_first, tl.cdiv(end, KEYS))
+    return whole_first, tl.maximum(whole_first, whole_last)
 
 
 @triton.jit

@@ -59,7 +59,8 @@ class DeviceWork:
     ``partials_SNX`` (float32 ``[>= S, N, D + 2]``) is memory of the parts: for each the largest
     score times log2(e), the sum of ``2 ** (score - largest)``, and the values weighted by these.
     ``rows`` are those of a tile of queries: tokens times the heads that share a KV head, rounded
-    up to a power of two. ``window`` hides keys within items, which is so in chunks alone.
+    up to a power of two. With a ``window`` items may begin inside a tile of keys; in chunks it
+    hides keys within items too.
     """
 
     items_I6: torch.Tensor
