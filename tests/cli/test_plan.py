@@ -70,7 +70,7 @@ def test_table_is_the_default(model, capsys):
         (["--max-total-tokens", str(10**12)], "needs"),
         (["--device", "cpu", "--device-memory", "8GiB"], "that of a GPU; device is 'cpu'"),
         (["--device-memory", "8 apples"], "'8 apples' is not an amount of memory"),
-        (["--device-memory", "40MB"], "do not fit: 38.15 MiB of 38.15 MiB on cuda:0 are"),
+        (["--device-memory", "1MB"], "do not fit: 976.56 KiB of 976.56 KiB on cuda:0 are"),
     ],
 )
 def test_what_cannot_be_is_refused(model, capsys, words, message):

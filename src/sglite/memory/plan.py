@@ -48,25 +48,23 @@ def plan_memory(
     ``quantization`` is that of the weights, None: they have ``dtype``; ``kv_dtype`` None is
     ``dtype``; ``fraction`` None the device's default. ``prefill_tokens`` is the largest chunk,
     ``graph_rows`` and ``graph_tokens`` the largest CUDA graphs of decode and of prefill.
-    ``facts`` None asks the machine; they are those before the weights are loaded.
+    ``facts`` from before the weights are loaded; None asks the machine.
     ConfigError where not even one page fits, saying which number to change and to what.
     """
-    context_length = context_length or spec.context_length
-    facts = facts or read_memory_facts()
+    context_length, facts = context_length or spec.context_length, facts or read_memory_facts()
     weights = spec.num_parameters * dtype.itemsize // tp_size
     if quantization is not None:
         weights = quantized_bytes(spec, quantization)
     chunk = prefill_bytes(spec, dtype=dtype, tokens=prefill_tokens, context_length=context_length)
     sampling = sampling_bytes(spec, dtype=dtype, rows=concurrency)
+    follows = "chunked_prefill_size" if chunk > sampling else "max_running_requests"
     return with_pool(
         MemoryPlan(
             device=device,
             weights_bytes=weights,
             graph_bytes=graph_bytes(spec, dtype=dtype, rows=graph_rows, tokens=graph_tokens),
             activation_bytes=max(chunk, sampling),
-            activations_follow="chunked_prefill_size"
-            if chunk > sampling
-            else "max_running_requests",
+            activations_follow=follows,
             total_bytes=facts.total_bytes,
             available_bytes=facts.available_bytes,
             memory_bound_by=facts.bound_by,

@@ -103,19 +103,13 @@ def load_model(
     """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
 
     ``tp`` says which rank's share to hold. With an ``instruction_set`` the model runs on the
-    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization``,
-    use a ``weight_cache``, and are ``deterministic`` on request: whatever else is in a batch.
-    The progress bar appears on a terminal only. Raises ModelLoadError for a bad directory and
-    ConfigError for a bad option.
+    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization`` and
+    a ``weight_cache``, and can be ``deterministic``, whatever else is in a batch.
+    Raises ModelLoadError for a bad directory and ConfigError for a bad option.
     """
     if load_format not in LOAD_FORMATS:
         raise ConfigError(f"load_format is {load_format!r}; choose from {', '.join(LOAD_FORMATS)}")
-    if quantization is not None and instruction_set is None:
-        raise ConfigError(
-            "quantization needs the compiled CPU kernels: "
-            + (cpu.why_missing() or "device must be cpu and cpu_kernels not torch")
-            + ". Leave it out, or see `sglite doctor` for what this machine can use."
-        )
+    _refuse_quantization_on_torch(quantization, instruction_set)
     info = read_model_info(model_dir)
     weight_type = info.dtype(dtype, device=device)
     tp = tp or TensorParallel()
@@ -153,6 +147,17 @@ def load_model(
         dtype=weight_type,
         num_bytes=model.num_bytes,
     )
+
+
+def _refuse_quantization_on_torch(
+    quantization: Quantization | None, instruction_set: str | None
+) -> None:
+    if quantization is not None and instruction_set is None:
+        raise ConfigError(
+            "quantization needs the compiled CPU kernels: "
+            + (cpu.why_missing() or "device must be cpu and cpu_kernels not torch")
+            + ". Leave it out, or see `sglite doctor` for what this machine can use."
+        )
 
 
 def _narrowest_type(
