@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from dataclasses import replace
-from types import ModuleType
 
 import pytest
 import torch
@@ -170,15 +169,14 @@ def test_backends_are_made_by_name(monkeypatch):
             assert backend.can_capture == (kind == "decode" and name != "torch")
 
 
-def test_the_triton_backend_is_imported_when_it_is_made(monkeypatch):
-    module = ModuleType("triton_backend")
+@pytest.mark.parametrize("kind", ["decode", "prefill"])
+def test_our_own_backend_gets_the_sizes_of_device_and_sequences(kind, monkeypatch):
     made = []
-    module.TritonBackend = lambda *args, **options: made.append((args, options))
-    monkeypatch.setitem(sys.modules, "sglite.attention.triton_backend", module)
+    monkeypatch.setattr(
+        choose, "TritonBackend", lambda *args, **options: made.append((args, options))
+    )
 
-    for kind in ("decode", "prefill"):
-        make_backend("triton", kind, SHAPE, torch.device("cpu"), **SIZES, deterministic=True)
+    make_backend("triton", kind, SHAPE, torch.device("cpu"), **SIZES, deterministic=True)
 
-    assert [args for args, _ in made] == [(SHAPE,)] * 2
-    assert [options.pop("is_decode") for _, options in made] == [True, False]
-    assert all(options == {**SIZES, "is_deterministic": True} for _, options in made)
+    options = {**SIZES, "is_decode": kind == "decode", "is_deterministic": True}
+    assert made == [((SHAPE,), options)]

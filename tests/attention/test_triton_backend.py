@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sglite.engine.forward_batch import AttentionMetadata
 
 from sglite.attention import triton_backend
 from sglite.attention.backend import HostRuns
 from sglite.attention.triton_backend import AttentionShape, TritonBackend
+from sglite.executors.forward_batch import AttentionMetadata
 from sglite.kernels.paged_attention import reference
 from sglite.kernels.paged_attention.work_list import ITEM_WORDS
 from sglite.kvcache.kv_pool import KVLayer

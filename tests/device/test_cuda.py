@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +22,9 @@ class FakeCuda:
     def Stream(self, device):
         self.log.append(f"stream on {device}")
         return "own"
+
+    def get_device_properties(self, device):
+        return SimpleNamespace(multi_processor_count=132)
 
     def graph_pool_handle(self):
         return "memory"

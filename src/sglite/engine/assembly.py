@@ -13,16 +13,16 @@ from sglite.config import EngineConfig
 from sglite.config_values import device_type
 from sglite.device import Device
 from sglite.engine.compute_threads import settle_threads
-from sglite.engine.device_assembly import (
+from sglite.engine.engine import Engine
+from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
+from sglite.errors import ConfigError
+from sglite.executors.device_assembly import (
     capture_graphs,
     make_device_executor,
     make_device_pool,
     measure_memory,
     open_device,
 )
-from sglite.engine.engine import Engine
-from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
-from sglite.errors import ConfigError
 from sglite.executors.executor import Executor
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.threaded_executor import ThreadedExecutor
@@ -78,17 +78,7 @@ def assemble_engine(
         config, context_length=memory.context_length, max_total_tokens=memory.num_tokens
     )
     config = _without_unsound_sharing(config, info.spec)
-    model = load_model(
-        info.directory,
-        dtype=config.dtype,
-        device=config.device,
-        load_format=config.load_format,
-        instruction_set=_choose_kernels(config, info),
-        quantization=Quantization.of(config.quantization, config.quantization_group_size),
-        weight_cache=WeightCache.of(config.weight_cache),
-        deterministic=config.deterministic,
-        show_progress=show_progress,
-    )
+    model = _load(config, info, show_progress=show_progress)
     device = None
     if device_type(config.device) == "cuda":
         device = open_device(config.device)
@@ -120,10 +110,24 @@ def assemble_engine(
     return EngineParts(engine, config, model, memory)
 
 
+def _load(config: EngineConfig, info: ModelInfo, *, show_progress: bool) -> LoadedModel:
+    return load_model(
+        info.directory,
+        dtype=config.dtype,
+        device=config.device,
+        load_format=config.load_format,
+        instruction_set=_choose_kernels(config, info),
+        quantization=Quantization.of(config.quantization, config.quantization_group_size),
+        weight_cache=WeightCache.of(config.weight_cache),
+        deterministic=config.deterministic,
+        show_progress=show_progress,
+    )
+
+
 def _plan_on_device(
     config: EngineConfig, model: LoadedModel, device: Device, estimate: MemoryPlan
 ) -> MemoryPlan:
-    """``estimate`` with what a step and the graphs really take. ConfigError where it is too much."""
+    """``estimate`` with what a step and graphs really take. ConfigError where that is too much."""
     try:
         measured = measure_memory(config, model, device)
     except (MemoryError, torch.cuda.OutOfMemoryError) as error:

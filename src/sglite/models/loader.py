@@ -104,7 +104,7 @@ def load_model(
 
     ``tp`` says which rank's share to hold. With an ``instruction_set`` the model runs on the
     compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization`` and
-    a ``weight_cache``, and can be ``deterministic``, whatever else is in a batch.
+    a ``weight_cache``. ``deterministic``: results do not depend on what else is in a batch.
     Raises ModelLoadError for a bad directory and ConfigError for a bad option.
     """
     if load_format not in LOAD_FORMATS:
@@ -115,15 +115,11 @@ def load_model(
     tp = tp or TensorParallel()
     targets = weight_map(info.spec, tp)
     checkpoint = None if load_format == "dummy" else _open_checkpoint(info, targets)
-    model: LanguageModel
     with _room_for_weights(info, tp=tp, dtype=weight_type, device=device):
+        model: LanguageModel
         if instruction_set is None:
             model = Decoder(
-                info.spec,
-                tp=tp,
-                dtype=weight_type,
-                device=device,
-                deterministic=deterministic,
+                info.spec, tp=tp, dtype=weight_type, device=device, deterministic=deterministic
             ).eval()
         else:
             assert tp.size == 1, "the compiled kernels run whole models"
@@ -140,12 +136,7 @@ def load_model(
     else:
         _fill(model, checkpoint, targets, cache=weight_cache, show_progress=show_progress)
     return LoadedModel(
-        model=model,
-        spec=info.spec,
-        hf_config=info.hf_config,
-        generation_defaults=info.generation_defaults,
-        dtype=weight_type,
-        num_bytes=model.num_bytes,
+        model, info.spec, info.hf_config, info.generation_defaults, weight_type, model.num_bytes
     )
 
 
