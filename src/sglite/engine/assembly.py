@@ -37,6 +37,8 @@ from sglite.memory import (
     plan_for_config,
     plan_measured,
 )
+from sglite.models.compiled import compile_layers
+from sglite.models.decoder import Decoder
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
 from sglite.models.quantization import Quantization
 from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
@@ -82,6 +84,8 @@ def assemble_engine(
     device = None
     if device_type(config.device) == "cuda":
         device = open_device(config.device)
+        if config.enable_torch_compile and isinstance(model.model, Decoder):
+            compile_layers(model.model)
         memory = _plan_on_device(config, model, device, memory)
         config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)
     engine = build_engine(

@@ -23,7 +23,6 @@ from sglite.executors.device_executor import DeviceExecutor, GroupBackends
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool
 from sglite.memory import MeasuredMemory, kv_dtype_for_config
-from sglite.models.compiled import compile_layers
 from sglite.models.decoder import Decoder
 from sglite.models.load_progress import load_progress
 from sglite.models.piecewise_decoder import PiecewiseDecoder
@@ -76,8 +75,6 @@ def make_device_executor(
     decoder = model.model
     assert isinstance(decoder, Decoder), "compiled CPU kernels on a GPU"
     max_tokens = config.context_length or decoder.spec.context_length
-    if config.enable_torch_compile:
-        compile_layers(decoder)
     pieces = None
     if config.cuda_graph_max_tokens:
         most = config.cuda_graph_max_tokens
