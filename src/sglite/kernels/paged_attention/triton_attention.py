@@ -146,8 +146,7 @@ def attend_kernel(
     if num_queries == 0:  # room of a captured graph that this step does not need
         return
     row, dim = tl.arange(0, ROWS), tl.arange(0, BLOCK_DIM)
-    query = row // GROUP
-    is_query = query < num_queries
+    query, is_query = row // GROUP, row // GROUP < num_queries
     entry = queries + (tl.load(item) + query) * 2
     token = tl.load(entry, mask=is_query, other=0)
     part = tl.load(entry + 1, mask=is_query, other=-1)
@@ -192,15 +191,15 @@ def attend_kernel(
         HEAD_DIM, KEYS, PAGE_SIZE, SLOT_STRIDE,
         IS_CAUSAL, HAS_WINDOW, HAS_SOFTCAP, True, 1 if SPLITS_EDGES else STAGES,
     )  # fmt: skip
-    # The sum is zero in rows that are no queries, and in parts of a chunk that a token is before.
-    result = (values / tl.where(total > 0, total, 1.0)[:, None]).to(out.dtype.element_ty)
-    target = out + line[:, None] * HEAD_DIM + dim[None, :]
-    tl.store(target, result, mask=is_real & (part < 0)[:, None])
     is_part = is_query & (part >= 0)
     target = partials + (part.to(tl.int64) * (NUM_KV_HEADS * GROUP) + head) * (HEAD_DIM + 2)
     tl.store(target, peak, mask=is_part)
     tl.store(target + 1, total, mask=is_part)
     tl.store(target[:, None] + 2 + dim[None, :], values, mask=is_real & is_part[:, None])
+    # The sum is zero in rows that are no queries, and in parts of a chunk that a token is before.
+    values /= tl.where(total > 0, total, 1.0)[:, None]
+    target = out + line[:, None] * HEAD_DIM + dim[None, :]
+    tl.store(target, values.to(out.dtype.element_ty), mask=is_real & (part < 0)[:, None])
 
 
 @triton.jit
