@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from sglite.errors import ConfigError, ModelLoadError
 from sglite.make_model import make_model
+from sglite.models import loader
 from sglite.models.layers.parallel import TensorParallel
 from sglite.models.loader import load_model, read_model_info
 from sglite.models.quantization import Quantization
@@ -84,6 +85,19 @@ def test_dummy_weights_need_config_json_alone_and_equal_what_make_model_writes(t
     for name, parameter in parameters(dummy.model).items():
         if name != "embed_tokens.weight":  # the pad token's row is quiet in the one alone
             assert torch.equal(parameter, parameters(loaded.model)[name]), name
+
+
+def test_dummy_weights_are_drawn_where_the_model_lies(tmp_path, monkeypatch):
+    make(tmp_path)
+    devices = []
+
+    def drawn(name, shape, *, dtype, device, **_):
+        devices.append(device)
+        return torch.zeros(shape, dtype=dtype, device="cpu")
+
+    monkeypatch.setattr(loader, "random_weight", drawn)
+    load_model(tmp_path, load_format="dummy", device="meta")
+    assert set(devices) == {"meta"}
 
 
 def test_ranks_hold_their_shares(tmp_path):

@@ -48,3 +48,12 @@ def test_quiet_rows_are_small_and_the_rest_is_as_it_was():
     assert torch.equal(quiet[3:299], loud[3:299])
     other = "model.layers.0.mlp.up_proj.weight"
     assert torch.equal(random_weight(other, SHAPE, quiet_rows=[2]), random_weight(other, SHAPE))
+
+
+@pytest.mark.gpu
+def test_an_accelerator_draws_its_own_numbers_of_the_same_kind():
+    name = "model.layers.0.mlp.down_proj.weight"
+    weight = random_weight(name, (64, 400), dtype=torch.bfloat16, device="cuda")
+    assert weight.is_cuda
+    assert float(weight.float().square().mean().sqrt()) == pytest.approx(0.05, rel=0.05)
+    assert torch.equal(weight, random_weight(name, (64, 400), dtype=torch.bfloat16, device="cuda"))

@@ -17,6 +17,15 @@ def is_installed() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
+def is_interpreted() -> bool:
+    """True where Triton was told to run its kernels on a CPU (``TRITON_INTERPRET=1``)."""
+    if not is_installed():
+        return False
+    import triton
+
+    return bool(triton.knobs.runtime.interpret)
+
+
 def runs_on(tensor: torch.Tensor) -> bool:
     """True where a Triton kernel can work on ``tensor`` in place of its reference.
 

@@ -17,8 +17,9 @@ from sglite.bench.gpu_suite.suite import Suite
 from sglite.bench.gpu_suite.workload import Ask
 from sglite.config import EngineConfig
 from sglite.config_fields import option_fields
-from sglite.config_resolve import detect_hardware, resolve
+from sglite.config_resolve import resolve
 from sglite.engine.assembly import EngineParts, assemble_engine
+from sglite.hardware import detect_hardware
 from sglite.models.loader import read_model_info
 from sglite.observability.events import EventStream
 from sglite.request import (

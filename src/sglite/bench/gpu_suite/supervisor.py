@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ START_S = 60.0
 """Patience with a process that has not begun its first part: it imports torch and finds the GPU."""
 
 POLL_S = 0.1
+FAREWELL_S = 5.0
 TAIL_CHARACTERS = 4000
 
 Worker = list[str]
@@ -62,25 +64,33 @@ def _run_worker(order: Order, left: Mapping[str, float], number: int) -> list[Pa
         "ends_at_s": order.ends_at_s,
         "parts": left,
     }
-    results = []
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(
             [*order.worker, json.dumps(words)], stderr=errors, start_new_session=True
         )
         try:
-            patience_s = START_S
-            for name, budget_s in left.items():
-                results.append(_watch(process, order, name, patience_s + budget_s))
-                patience_s = 0.0
-                if results[-1].error:
-                    break
-            else:
-                process.wait(timeout=START_S)
+            results = _watch_all(process, order, left)
         finally:
             _kill(process)
-    if results and results[-1].error:
+    if results[-1].error:
         results[-1].error += f"\n{_tail(log)}"
         write_part(order.out, results[-1])
+    return results
+
+
+def _watch_all(
+    process: subprocess.Popen[bytes], order: Order, left: Mapping[str, float]
+) -> list[PartResult]:
+    """Results up to the one that makes the process useless; without such a one, its end, too."""
+    results = []
+    patience_s = START_S
+    for name, budget_s in left.items():
+        results.append(_watch(process, order, name, patience_s + budget_s))
+        if results[-1].error:
+            return results
+        patience_s = 0.0
+    with suppress(subprocess.TimeoutExpired):  # it is ended anyway, and all is written
+        process.wait(timeout=FAREWELL_S)
     return results
 
 

@@ -24,7 +24,7 @@ CASES = [
 @pytest.fixture
 def suite(make_suite, monkeypatch):
     monkeypatch.setattr(kernels, "all_cases", lambda: CASES)
-    monkeypatch.setattr(kernels, "is_interpreted", lambda: False)
+    monkeypatch.setattr(kernels.triton_support, "is_interpreted", lambda: False)
     return make_suite("kernels")
 
 
@@ -45,15 +45,7 @@ def test_cases_without_time_are_named(suite):
 
 
 def test_interpreter_is_not_asked_for_bfloat16(suite, monkeypatch):
-    monkeypatch.setattr(kernels, "is_interpreted", lambda: True)
+    monkeypatch.setattr(kernels.triton_support, "is_interpreted", lambda: True)
     dtypes = [place.dtype for place in kernels._places(suite)]
     assert dtypes == [torch.float32, torch.float16]
     assert all(place.uses_triton for place in kernels._places(suite))
-
-
-def test_whether_triton_is_interpreted_is_its_own_word(monkeypatch):
-    triton = pytest.importorskip("triton")
-    monkeypatch.setattr(triton.knobs.runtime, "interpret", True)
-    assert kernels.is_interpreted()
-    monkeypatch.setattr(triton.knobs.runtime, "interpret", False)
-    assert not kernels.is_interpreted()

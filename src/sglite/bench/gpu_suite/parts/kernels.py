@@ -49,17 +49,8 @@ def check(suite: Suite, case: Case, place: Place) -> None:
 
 def _places(suite: Suite) -> Iterator[Place]:
     """The device with each type that can be trusted there."""
-    uses_triton = suite.is_cuda or is_interpreted()
+    uses_triton = suite.is_cuda or triton_support.is_interpreted()
     for dtype in DTYPES:
         if dtype == torch.bfloat16 and uses_triton and not suite.is_cuda:
             continue  # the interpreter computes it wrongly
         yield Place(suite.device, dtype, uses_triton)
-
-
-def is_interpreted() -> bool:
-    """True where Triton was told to run its kernels on a CPU."""
-    if not triton_support.is_installed():
-        return False
-    import triton
-
-    return bool(triton.knobs.runtime.interpret)

@@ -16,6 +16,7 @@ from sglite.bench.gpu_suite.suite import PRODUCT, READ, Suite
 from sglite.bench.gpu_suite.timing import Work, seconds_each
 from sglite.bench.gpu_suite.workload import random_batch
 from sglite.kernels import triton_support
+from sglite.kernels.read_sums import read_sums
 
 PROGRAMS_PER_PROCESSOR = 8
 PACKAGES = (
@@ -101,11 +102,9 @@ def measure_memory(suite: Suite) -> None:
         "copy": (lambda: target.copy_(x), 2 * x.nbytes),
     }
     if triton_support.runs_on(x):
-        from sglite.bench.gpu_suite.triton_read import read
-
         processors = torch.cuda.get_device_properties(suite.device).multi_processor_count
         sums = torch.empty(PROGRAMS_PER_PROCESSOR * processors, device=suite.device)
-        ways["Triton's loads"] = (lambda: read(x, sums), x.nbytes)
+        ways["Triton's loads"] = (lambda: read_sums(x, sums), x.nbytes)
     rates = {}
     for name, (work, num_bytes) in ways.items():
         rates[name] = num_bytes / _seconds(suite, work) / 1e9

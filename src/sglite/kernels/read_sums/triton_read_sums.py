@@ -1,4 +1,4 @@
-"""A kernel that only reads: what the memory gives to a stream of loads."""
+"""A kernel that only reads: a program's blocks lie as far apart as there are programs."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import triton.language as tl
 BLOCK = 8192
 
 
-def read(x: torch.Tensor, sums: torch.Tensor) -> None:
-    """Sum parts of ``x`` (flat, any type) into ``sums``, float32, one number for each program.
-
-    Program i takes the blocks i, i + P, i + 2 P and so on of the P programs.
-    """
+def read_sums(x: torch.Tensor, sums: torch.Tensor) -> None:
+    """See the package."""
     num_blocks = triton.cdiv(x.numel(), BLOCK)
     rounds = triton.cdiv(num_blocks, sums.numel())
     read_kernel[(sums.numel(),)](x, sums, x.numel(), rounds, BLOCK=BLOCK, num_warps=8)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def read_kernel(x, sums, size, rounds, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """One program."""
+@triton.jit
+def read_kernel(x, sums, size, rounds, BLOCK: tl.constexpr):
+    """The blocks i, i + P, i + 2 P and so on of program i of P."""
     program = tl.program_id(0).to(tl.int64)
     step = tl.num_programs(0).to(tl.int64) * BLOCK
     place = program * BLOCK + tl.arange(0, BLOCK)
