@@ -76,9 +76,10 @@ def test_runner_answers_and_the_next_part_gets_the_same(make_suite):
     assert runner_for(suite, suite.sizes.model, max_running_requests=2) is not runner
 
 
-def test_a_cache_that_was_emptied_has_no_hits(make_suite):
+@pytest.mark.parametrize("max_in_flight", [1, 2])
+def test_a_cache_that_was_emptied_has_no_hits(make_suite, max_in_flight):
     suite = make_suite("offline")
-    runner = runner_for(suite, suite.sizes.model)
+    runner = runner_for(suite, suite.sizes.model, max_in_flight=max_in_flight)
     asks = equal_batch(1, 40, 1, vocab=100)
     runner.run(asks)
     runner.run(asks)

@@ -24,9 +24,10 @@ def test_every_batch_is_timed_and_the_ends_are_profiled(make_suite):
         assert result.details[f"kernels, batch {batch}"][0]["us"] > 0
 
 
-def test_steps_alone_decode_the_whole_batch_and_end(make_suite):
+@pytest.mark.parametrize("max_in_flight", [1, 2])
+def test_steps_alone_decode_the_whole_batch_and_end(make_suite, max_in_flight):
     suite = make_suite("host")
-    runner = runner_for(suite, suite.sizes.model)
+    runner = runner_for(suite, suite.sizes.model, max_in_flight=max_in_flight)
     steps = StepsAlone(runner, 3, suite)
     before = runner.engine.counters.num_output_tokens
     steps.go(2)
