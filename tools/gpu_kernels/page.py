@@ -12,7 +12,7 @@ from tools.gpu_kernels.compiling import Usage, Variant, compile_variant
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "gpu-kernels.md"
 BEGIN, END = "<!-- kernels -->", "<!-- end of kernels -->"
 
-FAMILIES = ("linear", "norms", "gated", "rotary", "attention", "draw", "steps")
+FAMILIES = ("linear", "norms", "gated", "rotary", "attention", "draw", "steps", "reads")
 """Files beside this one, in the order of the table."""
 
 

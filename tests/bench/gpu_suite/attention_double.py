@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sglite.attention.backend import HostRuns
-from sglite.bench.gpu_suite.attention_backends import AttentionSizes
+from sglite.attention.backend import AttentionShape, HostRuns
 
 
 class WholePages:
@@ -15,7 +14,7 @@ class WholePages:
     can_capture = False
     keys_too_many = 0
 
-    def __init__(self, sizes: AttentionSizes) -> None:
+    def __init__(self, sizes: AttentionShape) -> None:
         self.sizes = sizes
 
     def capacities(self, num_runs: int) -> dict[str, int]:

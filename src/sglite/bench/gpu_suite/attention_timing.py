@@ -5,16 +5,20 @@ The layers of a pool take turns, so that what is read comes from the memory and 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from sglite.attention.backend import AttentionBackend, BoundAttention, HostRuns
-from sglite.bench.gpu_suite.attention_backends import AttentionSizes, decode_backends
+from sglite.attention.backend import (
+    AttentionBackend,
+    AttentionShape,
+    BoundAttention,
+    HostRuns,
+)
+from sglite.bench.gpu_suite.attention_backends import Make, all_backends, decode_launches
 from sglite.bench.gpu_suite.shapes import BYTES, ModelShape
 from sglite.bench.gpu_suite.suite import Suite
 from sglite.bench.gpu_suite.timing import Work, seconds_each
@@ -37,26 +41,58 @@ class Timed:
 
 
 def measure(suite: Suite, *, reserve_s: float) -> Iterator[Timed]:
-    """Every backend, model and batch, while more than ``reserve_s`` seconds are left."""
-    for shape in (suite.sizes.model, suite.sizes.big_model):
-        makers = decode_backends(suite.device, attention_sizes(suite, shape))
-        for (name, make), batch in itertools.product(makers.items(), suite.sizes.batches):
-            if suite.left_s < reserve_s:
-                suite.recorder.detail("attention", "the time was up before all were measured")
-                return
+    """Every backend, model and batch, then other layouts, while ``reserve_s`` seconds are left.
+
+    A backend that fails is a check that does not hold, and costs the others nothing.
+    """
+    shapes = (suite.sizes.model, suite.sizes.big_model)
+    some = suite.sizes.batches[::-2]
+    for find, batches in ((decode_backends, suite.sizes.batches), (decode_launches, some)):
+        for shape in shapes:
+            makers = find(suite.device, attention_shape(suite, shape))
+            for name, make in makers.items():
+                yield from _all_batches(suite, shape, (name, make), batches, reserve_s=reserve_s)
+
+
+def _all_batches(
+    suite: Suite,
+    shape: ModelShape,
+    named: tuple[str, Make],
+    batches: Sequence[int],
+    *,
+    reserve_s: float,
+) -> Iterator[Timed]:
+    name, make = named
+    title = f"attention of {shape.name}, {name}"
+    for batch in batches:
+        if suite.left_s < reserve_s:
+            suite.recorder.detail(title, f"the time was up before batch {batch}")
+            return
+        try:
             rate = read_rate(suite, shape, make(), batch)
-            yield Timed(f"attention of {shape.name}, {name}, batch {batch}", rate)
+        except Exception as fault:  # the others are to be measured, too
+            if suite.is_cuda and "CUDA error" in str(fault):
+                raise  # nothing can be measured on this device any more
+            suite.check(title, False, f"{type(fault).__name__}: {str(fault)[:500]}")
+            return
+        yield Timed(f"{title}, batch {batch}", rate)
 
 
-def attention_sizes(suite: Suite, shape: ModelShape) -> AttentionSizes:
+def attention_shape(suite: Suite, shape: ModelShape) -> AttentionShape:
     """What a backend has to know of a model."""
-    return AttentionSizes(
+    return AttentionShape(
         num_heads=shape.num_heads,
         num_kv_heads=shape.num_kv_heads,
         head_dim=shape.head_dim,
         page_size=PAGE_SIZE,
         dtype=suite.dtype,
+        scale=shape.head_dim**-0.5,
     )
+
+
+def decode_backends(device: torch.device, shape: AttentionShape) -> dict[str, Make]:
+    """Those of single tokens."""
+    return all_backends(device, shape, "decode")
 
 
 def read_rate(suite: Suite, shape: ModelShape, backend: AttentionBackend, batch: int) -> float:

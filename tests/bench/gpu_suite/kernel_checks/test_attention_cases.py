@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from sglite.bench.gpu_suite.kernel_checks import attention_cases
 from tests.bench.gpu_suite.attention_double import WholePages
@@ -36,7 +35,6 @@ def test_a_backend_that_reads_one_key_too_many_fails(backend, monkeypatch):
     assert case.run(REFERENCE)[0].error > 1
 
 
-def test_without_a_backend_the_inputs_are_tried(monkeypatch):
-    monkeypatch.setattr(attention_cases, "all_backends", lambda device, sizes, kind: {})
-    (pair,) = small()[0].run(REFERENCE)
-    assert pair.error == 0 and torch.isfinite(pair.expected).all()
+def test_backends_of_this_machine_pass_the_smallest_case():
+    pairs = small()[0].run(REFERENCE)
+    assert pairs and all(pair.error <= 1 for pair in pairs)

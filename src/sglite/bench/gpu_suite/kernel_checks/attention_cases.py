@@ -6,20 +6,21 @@ Slots that no token sees hold NaN: what is read and should not be shows.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
-from sglite.attention.backend import AttentionBackend, HostRuns
-from sglite.bench.gpu_suite.attention_backends import AttentionSizes, all_backends
+from sglite.attention.backend import AttentionShape, HostRuns, Kind
+from sglite.bench.gpu_suite.attention_backends import all_backends
 from sglite.bench.gpu_suite.attention_timing import bind
 from sglite.bench.gpu_suite.kernel_checks.case import Case, Pair, Place
 from sglite.executors.forward_batch import AttentionMetadata
 from sglite.kernels.paged_attention import paged_attention
 from sglite.kvcache.kv_pool import KVLayer
+
+SCALE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,36 +93,37 @@ PREFILL = (
 
 def cases() -> list[Case]:
     """Every kind of runs; each takes all backends that can."""
+    tables: dict[Kind, tuple[Runs, ...]] = {"decode": DECODE, "prefill": PREFILL}
     return [
         Case("paged_attention", f"{kind}, {runs.name}", partial(attend, runs, kind), runs.is_large)
-        for kind, table in (("decode", DECODE), ("prefill", PREFILL))
+        for kind, table in tables.items()
         for runs in table
     ]
 
 
-def attend(runs: Runs, kind: str, place: Place) -> list[Pair]:
-    """One pair for each backend; where there is none, torch with itself."""
+def attend(runs: Runs, kind: Kind, place: Place) -> list[Pair]:
+    """One pair for each backend."""
     inputs = make_inputs(runs, place.dtype)
     expected = inputs.expected(runs)
-    sizes = AttentionSizes(
+    shape = AttentionShape(
         num_heads=runs.num_kv_heads * runs.group,
         num_kv_heads=runs.num_kv_heads,
         head_dim=runs.head_dim,
         page_size=runs.page_size,
         dtype=place.dtype,
+        scale=SCALE,
         window=runs.window,
         softcap=runs.softcap,
     )
-    makers: dict[str, Callable[[], AttentionBackend]] = all_backends(place.device, sizes, kind)
     q_TND = inputs.q_TND.to(place.device)
     layer = KVLayer(inputs.k_SKD.to(place.device), inputs.v_SKD.to(place.device))
     pairs = []
-    for make in makers.values():
+    for make in all_backends(place.device, shape, kind).values():
         bound = bind(make(), inputs.host_runs(), place.device)
         out_TND = torch.full_like(q_TND, torch.nan)
-        bound.attend(q_TND, layer, out_TND, scale=0.3, softcap=runs.softcap)
+        bound.attend(q_TND, layer, out_TND, scale=SCALE, softcap=runs.softcap)
         pairs.append(Pair(out_TND, expected))
-    return pairs or [Pair(inputs.expected(runs), expected)]
+    return pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Inputs:
         )
         layer = KVLayer(self.k_SKD.float(), self.v_SKD.float())
         attended = paged_attention(
-            self.q_TND.float(), layer, metadata, scale=0.3, softcap=runs.softcap
+            self.q_TND.float(), layer, metadata, scale=SCALE, softcap=runs.softcap
         )
         return attended.to(self.q_TND.dtype)
 

@@ -6,13 +6,24 @@ from sglite.bench.gpu_suite.kernel_checks import (
     attention_cases,
     draw_cases,
     gated_cases,
+    linear_cases,
     norm_cases,
     read_cases,
     rotary_cases,
+    step_cases,
 )
 from sglite.bench.gpu_suite.kernel_checks.case import Case
 
-FAMILIES = (norm_cases, gated_cases, rotary_cases, draw_cases, read_cases, attention_cases)
+FAMILIES = (
+    norm_cases,
+    gated_cases,
+    rotary_cases,
+    linear_cases,
+    draw_cases,
+    step_cases,
+    read_cases,
+    attention_cases,
+)
 
 
 def all_cases() -> list[Case]:

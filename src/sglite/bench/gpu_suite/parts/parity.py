@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from sglite.bench.gpu_suite.attention_backends import AttentionSizes, decode_backends
+from sglite.attention.backend import AttentionShape
+from sglite.bench.gpu_suite.attention_backends import all_backends
 from sglite.bench.gpu_suite.checkpoint import write_checkpoint
 from sglite.bench.gpu_suite.driving import (
     GREEDY,
@@ -73,15 +74,16 @@ def run(suite: Suite) -> None:
 
 
 def backend_variants(suite: Suite) -> list[Variant]:
-    """One for each attention backend; those of libraries have no float32."""
-    sizes = AttentionSizes(
-        num_heads=4, num_kv_heads=2, head_dim=32, page_size=64, dtype=torch.float32
+    """One for each attention backend that computes in float32; those of libraries do not."""
+    shape = AttentionShape(
+        num_heads=4, num_kv_heads=2, head_dim=32, page_size=64, dtype=torch.float32, scale=1.0
     )
-    found = []
-    for name in decode_backends(suite.device, sizes):
-        if name.partition(",")[0] in ("triton", "torch"):
-            found.append(Variant(f"attention by {name}", {"attention_backend": name}))
-    return found
+    if not suite.is_cuda:
+        return []
+    return [
+        Variant(f"attention by {name}", {"attention_backend": name})
+        for name in all_backends(suite.device, shape, "decode")
+    ]
 
 
 def compare_family(suite: Suite, shape: ModelShape, variants: tuple[Variant, ...]) -> None:
