@@ -256,7 +256,7 @@ def make_front(**options: Any) -> Front:
 
     Make it inside a running event loop (``asyncio.run``).
     """
-    config = ServerConfig(**options)
+    config = ServerConfig(**{"page_size": 16, **options})
     tokenizer = None if config.skip_tokenizer_init else embedded_tokenizer()
     engine = FakeEngine(tokenizer)
     hf = HFConfig.from_directory(EMBEDDED_MODEL_DIR)
