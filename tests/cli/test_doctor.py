@@ -6,14 +6,16 @@ import pytest
 import torch
 
 from sglite.cli import doctor, main
+from sglite.config import EngineConfig
+from sglite.config_resolve import resolve
 from sglite.engine.cores import Cores
-from sglite.hardware import CudaDevice, HardwareFacts
+from sglite.hardware import GpuFacts, HardwareFacts
 from sglite.kernels import cpu
 from sglite.memory import MemoryFacts
 
 NAMES = (
     "sglite python torch cores threads cpu cpu_flags memory huge_pages extension cpu_kernels dtype "
-    "weight_cache devices gpus gpu_packages"
+    "weight_cache devices gpus gpu_packages attention"
 ).split()
 
 
@@ -146,8 +148,8 @@ def test_memory_is_that_of_the_memory_plan(monkeypatch, capsys):
     assert memory["why"] == "free now, bound by the cgroup"
 
 
-GPU = CudaDevice("Some GPU", 80 << 30, (9, 0))
-OLD = CudaDevice("Old GPU", 8 << 30, (6, 1))
+GPU = GpuFacts("Some GPU", 80 << 30, (9, 0))
+OLD = GpuFacts("Old GPU", 8 << 30, (6, 1))
 
 
 @pytest.fixture
@@ -229,3 +231,24 @@ def test_users_own_weight_cache_is_told_to_be_bounded(capsys, tmp_path, monkeypa
 def test_weight_cache_that_is_off_is_told_with_what_it_costs(capsys):
     found = findings(capsys, "--weight-cache", "off")["weight_cache"]
     assert found == {"value": None, "why": "weight_cache is off: every start packs the weights"}
+
+
+@pytest.mark.parametrize(
+    ("options", "installed", "text", "reason"),
+    [
+        ({}, {"triton", "torch"}, "triton, triton", "decode by triton: sglite's own kernels"),
+        ({}, {"torch"}, "torch, torch", "prefill by torch: runs everywhere"),
+        ({"attention_backend": "fa3"}, {"torch"}, "none", "fa3 is not installed"),
+    ],
+)
+def test_attention_on_a_gpu_is_told_with_its_reason(options, installed, text, reason):
+    hardware = HardwareFacts(cuda=(GPU,))
+    config = resolve(EngineConfig(device="cuda", **options), hardware)
+    finding = doctor.about_attention(config, hardware, frozenset(installed))
+    assert finding.text == text
+    assert reason in finding.why
+
+
+def test_attention_is_no_choice_on_a_cpu():
+    config = EngineConfig(device="cpu")
+    assert "no choice" in doctor.about_attention(config, HardwareFacts()).why

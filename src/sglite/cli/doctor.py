@@ -91,6 +91,7 @@ def diagnose(config: EngineConfig) -> list[Finding]:
         about_devices(config.device, hardware),
         about_gpus(hardware),
         about_gpu_packages(),
+        about_attention(config, hardware),
     ]
 
 
@@ -295,6 +296,43 @@ def about_gpu_packages(find: Callable[[str], object] = find_spec) -> Finding:
     absent = [name for name, is_there in value.items() if not is_there]
     why = f"without {', '.join(absent)}" if absent else ""
     return Finding("gpu_packages", value, ", ".join(present) or "none", why)
+
+
+def about_attention(
+    config: EngineConfig, hardware: HardwareFacts, installed: frozenset[str] | None = None
+) -> Finding:
+    """What computes attention on the GPU for a bfloat16 model with heads of 128, the usual sort.
+
+    ``installed`` None looks which backends are.
+    """
+    import torch
+
+    from sglite.attention.choose import AttentionFacts, choose_backends, installed_backends
+
+    kind, _, number = config.device.partition(":")
+    if kind != "cuda":
+        return Finding("attention", None, "one", f"device is {config.device}, which has no choice")
+    facts = AttentionFacts(
+        device_type=kind,
+        capability=hardware.cuda[int(number or 0)].capability,
+        installed=installed_backends() if installed is None else installed,
+        head_dim=128,
+        dtype=torch.bfloat16,
+        kv_dtype=torch.bfloat16,
+        deterministic=config.deterministic,
+    )
+    try:
+        chosen = choose_backends(
+            config.attention_backend,
+            facts,
+            prefill=config.prefill_attention_backend,
+            decode=config.decode_attention_backend,
+        )
+    except ConfigError as error:
+        return Finding("attention", None, "none", str(error))
+    why = "; ".join(f"{kind} by {reason}" for kind, reason in chosen.reasons.items())
+    value = {"prefill": chosen.prefill, "decode": chosen.decode}
+    return Finding("attention", value, f"{chosen.prefill}, {chosen.decode}", why)
 
 
 def _without(mapping: dict[str, Any], *names: str) -> dict[str, Any]:

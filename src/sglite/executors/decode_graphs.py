@@ -94,6 +94,7 @@ class DecodeGraphs:
             self.capture(size)
             advance(1)
 
+    @torch.inference_mode()
     def capture(self, size: int) -> tuple[Graph, DeviceStep]:
         """Capture the graph of ``size``, unless there is one.
 
