@@ -273,6 +273,8 @@ NO_LIMITS_FOR_CLIENTS = frozenset(
     (
         "max_wait_s",
         "max_in_flight",
+        "cuda_graph_max_bs",
+        "cuda_graph_max_tokens",
         "radix_cache_max_tokens",
         "radix_cache_max_entries",
         "radix_cache_max_prompt_tokens",

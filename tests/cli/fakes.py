@@ -62,7 +62,7 @@ class FakeTokenizer:
 class FakeLLM:
     """``answer`` maps the prompt (the last message of a chat) to the text of the answer."""
 
-    config: EngineConfig = field(default_factory=EngineConfig)
+    config: EngineConfig = field(default_factory=lambda: EngineConfig(page_size=16))
     has_chat_template: bool = True
     answer: Callable[[Any], str] = lambda prompt: f"echo {prompt}"
     finish_reason: FinishReason = FinishReason.STOP

@@ -5,7 +5,9 @@ import sys
 
 from sglite.cli.engine import has_chat_template, open_llm, read_config
 from sglite.config import EngineConfig
+from sglite.config_resolve import resolve
 from sglite.embedded import EMBEDDED_MODEL_DESCRIPTION
+from sglite.hardware import HardwareFacts
 from tests.cli.fakes import FakeLLM
 
 
@@ -43,7 +45,7 @@ def test_log_has_the_format_asked_for(capsys):
 
 def test_every_option_reaches_the_engine(llm):
     config = EngineConfig(model_path="m", page_size=4, context_length=7)
-    assert open_llm(config).config == config
+    assert open_llm(config).config == resolve(config, HardwareFacts())
 
 
 def test_model_without_tokenizer_has_no_template():
