@@ -11,6 +11,7 @@ from sglite.executors.device_executor import DeviceExecutor, GroupBackends
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.decoder import Decoder
+from sglite.models.piecewise_decoder import PiecewiseDecoder
 from tests.device_double import LazyDevice
 
 
@@ -35,14 +36,24 @@ def make_device_executor(
     max_rows: int,
     max_tokens: int,
     graph_sizes: list[int],
+    tokens_in_pieces: int = 0,
     device: Device | None = None,
 ) -> DeviceExecutor:
-    """With sglite's own attention, on a device that is late unless another is given."""
+    """With sglite's own attention, on a device that is late unless another is given.
+
+    Steps of up to ``tokens_in_pieces`` tokens that are no graph's go through the decoder in pieces.
+    """
+    device = device or LazyDevice()
     pool = make_pool(decoder, num_pages, page_size, spare=True)
+    pieces = None
+    if tokens_in_pieces:
+        pieces = PiecewiseDecoder(
+            decoder, device, pool, max_tokens=tokens_in_pieces, context_length=max_tokens
+        )
     return DeviceExecutor(
         decoder,
         pool,
-        device or LazyDevice(),
+        device,
         [
             make_backends(decoder, group, page_size=page_size, max_tokens=max_tokens)
             for group in pool.groups
@@ -50,6 +61,7 @@ def make_device_executor(
         max_rows=max_rows,
         max_tokens=max_tokens,
         graph_sizes=graph_sizes,
+        pieces=pieces,
         check=True,
     )
 

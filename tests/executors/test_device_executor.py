@@ -13,7 +13,7 @@ import torch
 from sglite.models.decoder import Decoder
 from sglite.request import FinishReason, LogprobParams, SamplingParams
 from sglite.scheduler.plan import StepPlan
-from tests.device_double import LazyDevice
+from tests.device_double import LazyDevice, RecordingDevice
 from tests.engine.harness import GREEDY, Driver
 from tests.executors.device import make_device_executor
 from tests.executors.test_torch_executor import PROMPT, decode, prefill, setup
@@ -35,7 +35,14 @@ def plain_decoder() -> Decoder:
     return load_decoder(make_model({"variant": "qwen3", **ROW}))
 
 
-def on_device(decoder: Decoder, *, graph_sizes: list[int], **options: object) -> Driver:
+def on_device(
+    decoder: Decoder,
+    *,
+    graph_sizes: list[int],
+    tokens_in_pieces: int = 0,
+    device: LazyDevice | None = None,
+    **options: object,
+) -> Driver:
     """A driver whose engine feeds a device that is always late, two steps ahead."""
     sizes = {"page_size": PAGE_SIZE, "num_pages": NUM_PAGES, "max_running_requests": MAX_ROWS}
     driver = Driver.make(decoder, **sizes, max_in_flight=2, **options)
@@ -47,6 +54,8 @@ def on_device(decoder: Decoder, *, graph_sizes: list[int], **options: object) ->
         max_rows=MAX_ROWS,
         max_tokens=2048,
         graph_sizes=graph_sizes,
+        tokens_in_pieces=tokens_in_pieces,
+        device=device,
     )
     return driver
 
@@ -117,6 +126,32 @@ def test_random_schedules_give_the_tokens_of_one_step_at_a_time(
         assert all(abs(mine.logprob - theirs.logprob) < 1e-4 for mine, theirs in pairs)
     if graph_sizes:
         assert device_of(found).num_replays > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("graph_sizes", [[], [1, 2, 4, 8]], ids=["eager", "graphs"])
+def test_random_schedules_in_pieces_give_the_tokens_of_one_step_at_a_time(
+    decoder: Decoder, seed: int, graph_sizes: list[int]
+) -> None:
+    """Most chunks fit the buckets of 16 and 32 tokens, some do not.
+
+    Where all captures are pieces, they are of tensor operations alone: replayed with new numbers.
+    """
+    rng = random.Random(seed)
+    options = {"chunked_prefill_size": [9, 16, 40][seed], "retract_every": rng.choice([0, 5])}
+    expected = synchronous(decoder, **options)
+    device = LazyDevice() if graph_sizes else RecordingDevice()
+    found = on_device(
+        decoder, graph_sizes=graph_sizes, tokens_in_pieces=32, device=device, **options
+    )
+    for driver in (expected, found):
+        add_random_requests(driver, random.Random(seed), 6)
+        driver.run()
+    assert found.outputs == expected.outputs
+    pieces = found.engine.executor.pieces  # type: ignore[attr-defined]
+    assert pieces.buckets == (16, 32)
+    assert pieces._graphs, "some step went through the pieces"
+    assert device.num_replays > len(pieces._graphs)
 
 
 @pytest.mark.parametrize("seed", range(4))
