@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,7 +18,9 @@ from sglite.kvcache.kv_pool import KVLayer
 from tests.kernels.triton_harness import DEVICE, assert_close
 
 PAGE = 16
-SHAPE = AttentionShape(num_heads=4, num_kv_heads=2, head_dim=16, page_size=PAGE)
+SHAPE = AttentionShape(
+    num_heads=4, num_kv_heads=2, head_dim=16, page_size=PAGE, dtype=torch.float32, scale=1.0
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def expected(step: Step, window: int | None = None) -> torch.Tensor:
 )
 def test_single_tokens_are_the_reference_s(lengths, window, is_deterministic, multiprocessors):
     step = make_step([(1, length) for length in lengths])
-    shape = AttentionShape(4, 2, 16, PAGE, window)
+    shape = replace(SHAPE, window=window)
     backend = make_backend(
         shape, is_deterministic=is_deterministic, multiprocessors=multiprocessors
     )
@@ -120,7 +122,7 @@ def test_single_tokens_are_the_reference_s(lengths, window, is_deterministic, mu
 )
 def test_chunks_are_the_reference_s(runs, window):
     step = make_step([(new, new + before) for new, before in runs])
-    backend = make_backend(AttentionShape(4, 2, 16, PAGE, window), is_decode=False)
+    backend = make_backend(replace(SHAPE, window=window), is_decode=False)
     assert_close(attend(backend, step), expected(step, window))
 
 
@@ -141,7 +143,7 @@ def shared_paths() -> tuple[list[tuple[int, int]], list[list[int]]]:
 @pytest.mark.parametrize("window", [None, 700, 3000])
 def test_rows_that_share_pages_are_the_reference_s(window):
     step = make_step(*shared_paths())
-    backend = make_backend(AttentionShape(4, 2, 16, PAGE, window))
+    backend = make_backend(replace(SHAPE, window=window))
     is_grouped = backend.plan(step.runs)["items"].reshape(-1, ITEM_WORDS)[:, 1].max() > 1
     assert is_grouped == (window != 700)
     assert_close(attend(backend, step, is_padded=True), expected(step, window))
@@ -173,7 +175,7 @@ def test_sharing_that_does_not_fit_a_graph_s_arrays_is_left_out():
         for row in range(1, count + 1)
     ]
     step = make_step([(1, len(path) * PAGE) for path in paths], paths)
-    backend = make_backend(AttentionShape(4, 2, 16, PAGE), multiprocessors=1)
+    backend = make_backend(SHAPE, multiprocessors=1)
     planned = backend.plan(step.runs)
     assert planned["items"].reshape(-1, ITEM_WORDS)[:, 1].max() == 1
     for name, most in backend.capacities(count).items():
