@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from sglite.bench.gpu_suite.attention_backends import LAUNCHES
 from sglite.bench.gpu_suite.kernel_checks import work_cases
@@ -9,7 +8,7 @@ from sglite.bench.gpu_suite.kernel_checks.attention_cases import Runs
 from tests.bench.gpu_suite.places import REFERENCE, interpreted
 
 SMALL = [case for case in work_cases.cases() if not case.is_large]
-PIECES = ["decode, page edges", "decode, window", "decode, shared prefix", "prefill, after a prefix"]
+PIECES = ["decode, small pages", "decode, window", "decode, shared prefix", "prefill, window"]
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
@@ -21,13 +20,14 @@ def test_reference_over_the_backend_s_lists_is_torch_s(case):
 def test_kernel_passes_by_both_loaders(words):
     case = next(case for case in SMALL if case.name == f"work list of {words}")
     errors = [pair.error for pair in case.run(interpreted())]
-    assert len(errors) == 1 + len(work_cases.LOADERS)
+    # Descriptors read no pages that are shorter than a tile.
+    assert len(errors) == 1 + ("small" not in words) * len(work_cases.LOADERS)
     assert max(errors) <= 1
 
 
 def test_every_layout_divides_long_keys():
     case = next(case for case in SMALL if "divided keys" in case.name)
-    errors = [pair.error for pair in case.run(interpreted(torch.float16))]
+    errors = [pair.error for pair in case.run(interpreted())]
     assert len(errors) == 1 + len(LAUNCHES)
     assert max(errors) <= 1
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Attend = Callable[..., None]
 
 MAX_SEQ_LEN = 32_768
-LONG = Runs(name="divided keys", runs=((1, 1100), (1, 100)))
+LONG = Runs(name="divided keys", runs=((1, 1100), (1, 100)), num_kv_heads=1)
 LARGE_PROGRAMS = 132
 LOADERS = ("triton, descriptors",)
 
