@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,29 +15,60 @@ from sglite.bench.gpu_suite.results import (
     read_results,
     write_results,
 )
+from tests.bench.gpu_suite.bare_machine import NOT_THERE, environment
 
-ROOT = Path(__file__).resolve().parents[3]
-NOT_THERE = ("rich", "msgspec", "zmq", "starlette", "uvicorn", "yaml", "jinja2", "prompt_toolkit")
+PARTS = ("machine", "kernels", "offline")
+ON_A_GPU = ("attention", "bench.gpu_suite", "device", "engine", "executors", "kernels", "models")
+IMPORT_ALL = f"""
+import importlib, pkgutil, sys
+for name in {ON_A_GPU}:
+    package = importlib.import_module(f"sglite.{{name}}")
+    for found in pkgutil.walk_packages(package.__path__, f"{{package.__name__}}."):
+        if not found.name.rpartition(".")[2].startswith(("triton_", "_")):
+            importlib.import_module(found.name)
+print(*sys.modules.keys() & set({NOT_THERE}))
+"""
 
 
 def test_a_dry_run_needs_no_more_than_the_core_s_libraries(tmp_path):
-    for name in NOT_THERE:
-        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not on this machine')")
     out = tmp_path / "out"
-    words = ["--out", str(out), "--dry-run", "--parts", "machine,offline"]
+    words = ["--out", str(out), "--dry-run", "--parts", ",".join(PARTS)]
     done = subprocess.run(
         [sys.executable, "-m", "sglite.bench.gpu_suite", *words],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"},
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     about, results = read_results(out / "results.json")
-    assert [(each.name, each.status) for each in results] == [("machine", DONE), ("offline", DONE)]
+    assert [(each.name, each.status) for each in results] == [(name, DONE) for name in PARTS]
     assert about["dry_run"] is True
     assert "## offline" in (out / "summary.md").read_text()
     assert "offline: offline, run 2:" in done.stdout
+
+
+def test_what_only_a_gpu_runs_can_be_imported_there(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["rich", "pydantic.fields", "sglite.kernels.cpu._cpu"])
+def test_a_bare_machine_lacks_what_it_should(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sglite.kernels.cpu, {name}"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1 and "No module named" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ def test_calls_of_a_step_are_timed_and_the_engine_is_as_before(make_suite):
         assert all(f"{name}, batch {batch}" in figures for name in (*host.CALLS, "step"))
         parts = sum(figures[f"{name}, batch {batch}"].value for name in host.CALLS)
         assert parts < 3 * figures[f"step, batch {batch}"].value
+    for batch in (1, 4):
+        assert figures[f"host alone, total, batch {batch}"].value > 0
+        assert f"idle between steps of 4 ms, mean, batch {batch}" in figures
     engine = suite.runner.engine
     assert not isinstance(engine.scheduler, host.Timed)
     assert not isinstance(engine.executor, host.Timed)

@@ -32,6 +32,7 @@ def test_what_fails_does_not_keep_the_others_from_running(suite):
     kernels.run(suite)
     checks = {check.name: check for check in suite.recorder.result.checks}
     assert len(checks) == 9  # three small cases in three types
+    assert [name.rpartition(", ")[2] for name in checks][:4] == ["bfloat16"] * 3 + ["float32"]
     assert checks["norm, right, bfloat16"].passed
     assert not checks["norm, wrong, float32"].passed
     assert "shared memory" in checks["norm, broken, float16"].detail
@@ -41,7 +42,7 @@ def test_cases_without_time_are_named(suite):
     suite.ends_at_s = 0.0
     kernels.run(suite)
     result = suite.recorder.result
-    assert result.checks == [] and result.details["left out"][0] == "norm: right"
+    assert result.checks == [] and result.details["left out"][0] == "norm, right, bfloat16"
 
 
 def test_interpreter_is_not_asked_for_bfloat16(suite, monkeypatch):

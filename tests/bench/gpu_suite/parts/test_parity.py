@@ -73,6 +73,30 @@ def test_every_family_is_compared(make_suite, monkeypatch):
     assert [seen[f"tiny-{family}"] for family in ("llama", "mistral", "qwen2")] == [2, 2, 2]
 
 
+def test_answers_that_part_by_a_bit_are_counted():
+    def run(logprob: float) -> Run:
+        return Run(1.0, [[1]], [[TokenLogprobs(1, logprob, ())]], [], [], [])
+
+    together = Run(1.0, [[1]] * 2, [run(-0.5).logprobs[0]] * 2, [], [], [])
+    assert parity.same_bits(together, [run(-0.5), run(-0.5)])[0]
+    passed, detail = parity.same_bits(together, [run(-0.5), run(-0.5000001)])
+    assert not passed and detail == "1 of 2 answers differ alone"
+
+
+def test_bits_alone_and_among_others_are_compared(make_suite, monkeypatch):
+    suite = make_suite("parity")
+    seen: list[int] = []
+
+    def same_bits(together, alone):
+        seen.extend([len(together.outputs), *(len(each.outputs) for each in alone)])
+        assert [each.outputs[0] for each in alone] == together.outputs
+        return True, ""
+
+    monkeypatch.setattr(parity, "same_bits", same_bits)
+    parity.compare_bits(suite, tiny("qwen3"))
+    assert seen == [3, 1, 1, 1] and suite.recorder.result.checks[0].passed
+
+
 def test_without_time_the_rest_is_named(make_suite):
     suite = make_suite("parity")
     suite.ends_at_s = 0.0

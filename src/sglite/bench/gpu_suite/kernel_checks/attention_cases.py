@@ -1,6 +1,7 @@
-"""Paged attention by every backend that there is, against torch's on the host in float32.
+"""Paged attention by every backend that there is, against torch's in float32.
 
-Slots that no token sees hold NaN: what is read and should not be shows.
+What is small is compared with what the host computes, what is large with torch on the same device:
+a host would take as long for that as all the rest of the suite. Slots that no token sees hold NaN: what is read and should not be shows.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ SCALE = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """``(new tokens, KV length after them)`` of the runs of one kind, and the sizes of heads."""
+    """``(new tokens, KV length after them)`` of the runs of one kind, and the sizes of heads.
+
+    The first ``num_shared_pages`` pages of all runs are the same.
+    """
 
     name: str
     runs: tuple[tuple[int, int], ...]
@@ -35,6 +39,7 @@ class Runs:
     page_size: int = 64
     window: int | None = None
     softcap: float | None = None
+    num_shared_pages: int = 0
     is_large: bool = False
 
 
@@ -44,6 +49,7 @@ DECODE = (
     Runs(name="small pages", runs=((1, 15), (1, 16), (1, 17), (1, 40)), page_size=16),
     Runs(name="window", runs=((1, 5), (1, 100), (1, 64)), window=30),
     Runs(name="softcap", runs=((1, 70),), softcap=5.0),
+    Runs(name="shared prefix", runs=((1, 321), (1, 400), (1, 385)), num_shared_pages=5),
     Runs(
         name="lengths far apart",
         runs=tuple((1, 1 + 997 * place) for place in range(9)),
@@ -68,6 +74,14 @@ DECODE = (
     ),
     Runs(name="one of 20,000", runs=((1, 20_000),), num_kv_heads=8, head_dim=128, is_large=True),
     Runs(name="heads of 80", runs=((1, 100), (1, 300)), head_dim=80, is_large=True),
+    Runs(
+        name="100 behind a prefix of 1,024",
+        runs=tuple((1, 1030 + place) for place in range(100)),
+        num_kv_heads=8,
+        head_dim=128,
+        num_shared_pages=16,
+        is_large=True,
+    ),
 )
 PREFILL = (
     Runs(name="odd", runs=((13, 13),)),
@@ -103,22 +117,11 @@ def cases() -> list[Case]:
 
 def attend(runs: Runs, kind: Kind, place: Place) -> list[Pair]:
     """One pair for each backend."""
-    inputs = make_inputs(runs, place.dtype)
+    inputs = make_inputs(runs, place)
     expected = inputs.expected(runs)
-    shape = AttentionShape(
-        num_heads=runs.num_kv_heads * runs.group,
-        num_kv_heads=runs.num_kv_heads,
-        head_dim=runs.head_dim,
-        page_size=runs.page_size,
-        dtype=place.dtype,
-        scale=SCALE,
-        window=runs.window,
-        softcap=runs.softcap,
-    )
-    q_TND = inputs.q_TND.to(place.device)
-    layer = KVLayer(inputs.k_SKD.to(place.device), inputs.v_SKD.to(place.device))
+    q_TND, layer = inputs.moved(place.device)
     pairs = []
-    for make in all_backends(place.device, shape, kind).values():
+    for make in all_backends(place.device, shape_of(runs, place.dtype), kind).values():
         bound = bind(make(), inputs.host_runs(), place.device)
         out_TND = torch.full_like(q_TND, torch.nan)
         bound.attend(q_TND, layer, out_TND, scale=SCALE, softcap=runs.softcap)
@@ -126,9 +129,23 @@ def attend(runs: Runs, kind: Kind, place: Place) -> list[Pair]:
     return pairs
 
 
+def shape_of(runs: Runs, dtype: torch.dtype) -> AttentionShape:
+    """What a backend is told."""
+    return AttentionShape(
+        num_heads=runs.num_kv_heads * runs.group,
+        num_kv_heads=runs.num_kv_heads,
+        head_dim=runs.head_dim,
+        page_size=runs.page_size,
+        dtype=dtype,
+        scale=SCALE,
+        window=runs.window,
+        softcap=runs.softcap,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Queries, a pool's layer and its page table, on the host."""
+    """Queries and a pool's layer, where the expected is computed; the host's page table."""
 
     q_TND: torch.Tensor
     k_SKD: torch.Tensor
@@ -136,6 +153,10 @@ class Inputs:
     table: np.ndarray[tuple[int, ...], np.dtype[np.int32]]
     offsets: list[int]
     lengths: list[int]
+
+    def moved(self, device: torch.device) -> tuple[torch.Tensor, KVLayer]:
+        """Queries and layer on another device."""
+        return self.q_TND.to(device), KVLayer(self.k_SKD.to(device), self.v_SKD.to(device))
 
     def host_runs(self) -> HostRuns:
         """As an executor tells them."""
@@ -149,12 +170,13 @@ class Inputs:
 
     def expected(self, runs: Runs) -> torch.Tensor:
         """By torch in float32, rounded to the type of the queries."""
+        device = self.q_TND.device
         metadata = AttentionMetadata(
-            page_table_RP=torch.from_numpy(self.table),
-            out_slots_T=torch.empty(0, dtype=torch.int64),
+            page_table_RP=torch.from_numpy(self.table).to(device),
+            out_slots_T=torch.empty(0, dtype=torch.int64, device=device),
             run_offsets=self.offsets,
             seq_lens=self.lengths,
-            seq_lens_R=torch.tensor(self.lengths, dtype=torch.int32),
+            seq_lens_R=torch.tensor(self.lengths, dtype=torch.int32, device=device),
             page_size=runs.page_size,
             window=runs.window,
         )
@@ -165,21 +187,25 @@ class Inputs:
         return attended.to(self.q_TND.dtype)
 
 
-def make_inputs(runs: Runs, dtype: torch.dtype) -> Inputs:
+def make_inputs(runs: Runs, place: Place) -> Inputs:
     """Random numbers in scattered pages; a page that nobody has, and the ends of pages, are NaN."""
     counts = [-(-length // runs.page_size) for _, length in runs.runs]
     order = random.Random(1).sample(range(1, 1 + sum(counts)), sum(counts))
     table = np.zeros((len(counts), max(counts)), dtype=np.int32)
     shape = ((1 + sum(counts)) * runs.page_size, runs.num_kv_heads, runs.head_dim)
-    k_SKD, v_SKD = (torch.full(shape, torch.nan, dtype=dtype) for _ in range(2))
+    device = place.device if runs.is_large else torch.device("cpu")
+    new = {"dtype": place.dtype, "device": device}
+    k_SKD, v_SKD = (torch.full(shape, torch.nan, **new) for _ in range(2))
     offsets = [0]
-    for row, (count, (new, length)) in enumerate(zip(counts, runs.runs, strict=True)):
+    for row, (count, (num_new, length)) in enumerate(zip(counts, runs.runs, strict=True)):
         table[row, :count] = [order.pop() for _ in range(count)]
+        table[row, : runs.num_shared_pages] = table[0, : runs.num_shared_pages]
         positions = np.arange(length)
-        slots = table[row, positions // runs.page_size] * runs.page_size
+        slots = table[row, positions // runs.page_size].astype(np.int64) * runs.page_size
+        slots_S = torch.from_numpy(slots + positions % runs.page_size).to(device)
         for pool in (k_SKD, v_SKD):
-            pool[slots + positions % runs.page_size] = torch.randn((length, *shape[1:])).to(dtype)
-        offsets.append(offsets[-1] + new)
+            pool[slots_S] = torch.randn((length, *shape[1:]), **new)
+        offsets.append(offsets[-1] + num_new)
     heads = runs.num_kv_heads * runs.group
-    q_TND = torch.randn(offsets[-1], heads, runs.head_dim).to(dtype)
+    q_TND = torch.randn((offsets[-1], heads, runs.head_dim), **new)
     return Inputs(q_TND, k_SKD, v_SKD, table, offsets, [length for _, length in runs.runs])

@@ -51,9 +51,10 @@ class Place:
         """Normal numbers of the type."""
         return torch.randn(shape, device=self.device).to(self.dtype)
 
-    def implementation(self, kernel: str) -> Any:
-        """The module of a kernel that is to be compared with its ``reference``."""
-        name = f"triton_{kernel}" if self.uses_triton else "reference"
+    def implementation(self, kernel: str, module: str = "") -> Any:
+        """The module of a kernel that is to be compared with its ``reference``; ``module`` is its
+        name where that of the kernel does not tell it."""
+        name = (module or f"triton_{kernel}") if self.uses_triton else "reference"
         return importlib.import_module(f"sglite.kernels.{kernel}.{name}")
 
 

@@ -11,6 +11,7 @@ from sglite.bench.gpu_suite.kernel_checks import (
     read_cases,
     rotary_cases,
     step_cases,
+    work_cases,
 )
 from sglite.bench.gpu_suite.kernel_checks.case import Case
 
@@ -23,7 +24,9 @@ FAMILIES = (
     step_cases,
     read_cases,
     attention_cases,
+    work_cases,
 )
+"""What is simple comes first: the kernel that may break the device is that of attention."""
 
 
 def all_cases() -> list[Case]:

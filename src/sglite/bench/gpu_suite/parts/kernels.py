@@ -1,4 +1,7 @@
-"""Every Triton kernel on this device against its reference, in three types."""
+"""Every Triton kernel on this device against its reference, in three types.
+
+All cases are done in bfloat16 first: that is what models have, and time may run out.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,13 @@ def run(suite: Suite) -> None:
     places = list(_places(suite))
     found = [case for case in all_cases() if suite.is_cuda or not case.is_large]
     start_s = time.perf_counter()
-    for number, case in enumerate(found):
+    pairs = [(place, case) for place in places for case in found]
+    for number, (place, case) in enumerate(pairs):
         if suite.left_s < 0:
-            suite.recorder.detail("left out", [f"{c.kernel}: {c.name}" for c in found[number:]])
+            suite.recorder.detail("left out", [name_of(*pair) for pair in pairs[number:]])
+            suite.say(f"no time for {len(pairs) - number} of {len(pairs)} cases")
             break
-        for place in places:
-            check(suite, case, place)
+        check(suite, case, place)
     results = suite.recorder.result.checks
     passed = sum(each.passed for each in results)
     suite.say(f"{passed} of {len(results)} in {time.perf_counter() - start_s:.0f} s")
@@ -32,8 +36,7 @@ def run(suite: Suite) -> None:
 
 def check(suite: Suite, case: Case, place: Place) -> None:
     """One case in one type. What Triton cannot compile fails the case, with its words."""
-    dtype = str(place.dtype).removeprefix("torch.")
-    name = f"{case.kernel}, {case.name}, {dtype}"
+    name = name_of(place, case)
     torch.manual_seed(0)
     try:
         error = max(pair.error for pair in case.run(place))
@@ -45,6 +48,11 @@ def check(suite: Suite, case: Case, place: Place) -> None:
         suite.check(name, False, f"{type(fault).__name__}: {str(fault)[:500]}")
         return
     suite.check(name, error <= 1, f"{error:.2f} of what is tolerated")
+
+
+def name_of(place: Place, case: Case) -> str:
+    """Under which a case in a type stands in the results."""
+    return f"{case.kernel}, {case.name}, {str(place.dtype).removeprefix('torch.')}"
 
 
 def _places(suite: Suite) -> Iterator[Place]:

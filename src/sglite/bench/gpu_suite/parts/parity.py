@@ -1,5 +1,7 @@
 """The same tokens as the CPU reference, whatever graphs, overlap, chunks, cache and backends do.
 
+Pieces are the graphs of what lies between the attentions of a chunk.
+
 Small models with the same float32 weights on both sides answer the same prompts greedily. Where a
 token differs, the reference must have found it as likely as its own, up to a rounding; what follows
 in that answer is another text and is not compared.
@@ -40,6 +42,16 @@ SHARE_OF_DRAWN = 0.75
 """Of drawn answers, those that must be equal: a near-tie of a race leaves no trace to judge by."""
 
 
+SMALL: dict[str, Any] = {
+    "dtype": "float32",
+    "load_format": "auto",
+    "max_running_requests": 8,
+    "context_length": 1024,
+    "max_total_tokens": 8192,
+}
+"""Options of every engine here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """An engine to compare, by the options in which it differs from the usual one."""
@@ -54,6 +66,8 @@ VARIANTS = (
     Variant("as it comes"),
     PLAIN,
     Variant("no graphs", {"disable_cuda_graph": True}),
+    Variant("no pieces", {"cuda_graph_max_tokens": 0}),
+    Variant("pieces alone", {"cuda_graph_max_bs": 0}),
     Variant("no overlap", {"max_in_flight": 1}),
     Variant("small chunks", {"chunked_prefill_size": 16}),
     Variant("no prefix cache", {"disable_radix_cache": True}),
@@ -71,6 +85,8 @@ def run(suite: Suite) -> None:
         extra = {"sliding_window": WINDOW} if family == "mistral" else {}
         variants = (*VARIANTS, *backends) if family == "qwen3" else VARIANTS[:2]
         compare_family(suite, tiny(family, **extra), variants)
+    if suite.is_cuda and suite.left_s > 0:  # torch on a CPU keeps to no bits
+        compare_bits(suite, tiny("qwen3"))
 
 
 def backend_variants(suite: Suite) -> list[Variant]:
@@ -90,13 +106,6 @@ def compare_family(suite: Suite, shape: ModelShape, variants: tuple[Variant, ...
     """Every variant against the reference, while there is time."""
     directory = model_directory(suite, shape)
     write_checkpoint(directory, torch.float32)
-    common: dict[str, Any] = {
-        "dtype": "float32",
-        "load_format": "auto",
-        "max_running_requests": 8,
-        "context_length": 1024,
-        "max_total_tokens": 8192,
-    }
     on_cpu = {
         "device": "cpu",
         "cpu_kernels": "torch",
@@ -106,7 +115,7 @@ def compare_family(suite: Suite, shape: ModelShape, variants: tuple[Variant, ...
     }
     asks = prompts(suite, shape)
     references = {}
-    reference = start_runner(engine_config(suite, **{**common, **on_cpu}), directory)
+    reference = start_runner(engine_config(suite, **{**SMALL, **on_cpu}), directory)
     for sampling, logprobs in ((GREEDY, TOP), (DRAWN, None)):
         references[sampling] = reference.run(asks, sampling, logprobs=logprobs)
         reference.forget()
@@ -115,7 +124,7 @@ def compare_family(suite: Suite, shape: ModelShape, variants: tuple[Variant, ...
         if suite.left_s < 0:
             suite.recorder.detail("left out", f"{shape.name} from {variant.name!r} on")
             return
-        runner = start_runner(engine_config(suite, **{**common, **variant.changes}), directory)
+        runner = start_runner(engine_config(suite, **{**SMALL, **variant.changes}), directory)
         done = runner.run(asks, variant.sampling)
         # Once more, now with a cache that holds the prompts.
         again = runner.run(asks, variant.sampling)
@@ -123,6 +132,34 @@ def compare_family(suite: Suite, shape: ModelShape, variants: tuple[Variant, ...
         for name, each in (("", done), (", prompts cached", again)):
             passed, detail = judge(references[variant.sampling], each, variant)
             suite.check(f"{shape.name}, {variant.name}{name}", passed, detail)
+
+
+def compare_bits(suite: Suite, shape: ModelShape) -> None:
+    """With ``deterministic``, an answer alone has the tokens and bits that it has among others."""
+    directory = model_directory(suite, shape)
+    write_checkpoint(directory, torch.float32)
+    runner = start_runner(engine_config(suite, **SMALL, deterministic=True), directory)
+    asks = prompts(suite, shape)
+    together = runner.run(asks, logprobs=TOP)
+    alone = []
+    for ask in asks:
+        runner.forget()
+        alone.append(runner.run([ask], logprobs=TOP))
+    runner.close()
+    passed, detail = same_bits(together, alone)
+    suite.check(f"{shape.name}, deterministic, the same bits alone", passed, detail)
+
+
+def same_bits(together: Run, alone: list[Run]) -> tuple[bool, str]:
+    """Whether tokens and log-probabilities are equal, and of how many answers they are not."""
+    differing = [
+        number
+        for number, (tokens, scores, each) in enumerate(
+            zip(together.outputs, together.logprobs, alone, strict=True)
+        )
+        if (tokens, scores) != (each.outputs[0], each.logprobs[0])
+    ]
+    return not differing, f"{len(differing)} of {len(alone)} answers differ alone"
 
 
 def prompts(suite: Suite, shape: ModelShape) -> list[Ask]:
