@@ -126,9 +126,10 @@ def explain_out_of_memory(error: BaseException, plan: MemoryPlan) -> str:
         if num_bytes
     ]
     changes = [_smaller_pool(plan, missing), *_smaller_steps(plan, missing)]
+    advice = ", or ".join(each for each in changes if each)
     return (
         f"{plan.device} is out of memory: {more}. Of {amount(plan.total_bytes)} were planned for"
-        f" {', '.join(taken)}. {', or '.join(each for each in changes if each).capitalize()}."
+        f" {', '.join(taken)}. {advice[:1].upper()}{advice[1:]}."
     )
 
 
