@@ -1,7 +1,8 @@
 """Paged attention by every backend that there is, against torch's in float32.
 
 What is small is compared with what the host computes, what is large with torch on the same device:
-a host would take as long for that as all the rest of the suite. Slots that no token sees hold NaN: what is read and should not be shows.
+a host would take as long for that as all the rest of the suite. Slots that no token sees hold NaN:
+what is read and should not be shows.
 """
 
 from __future__ import annotations
@@ -194,8 +195,8 @@ def make_inputs(runs: Runs, place: Place) -> Inputs:
     table = np.zeros((len(counts), max(counts)), dtype=np.int32)
     shape = ((1 + sum(counts)) * runs.page_size, runs.num_kv_heads, runs.head_dim)
     device = place.device if runs.is_large else torch.device("cpu")
-    new = {"dtype": place.dtype, "device": device}
-    k_SKD, v_SKD = (torch.full(shape, torch.nan, **new) for _ in range(2))
+    randn = partial(torch.randn, dtype=place.dtype, device=device)
+    k_SKD, v_SKD = (randn(shape).fill_(torch.nan) for _ in range(2))
     offsets = [0]
     for row, (count, (num_new, length)) in enumerate(zip(counts, runs.runs, strict=True)):
         table[row, :count] = [order.pop() for _ in range(count)]
@@ -204,8 +205,8 @@ def make_inputs(runs: Runs, place: Place) -> Inputs:
         slots = table[row, positions // runs.page_size].astype(np.int64) * runs.page_size
         slots_S = torch.from_numpy(slots + positions % runs.page_size).to(device)
         for pool in (k_SKD, v_SKD):
-            pool[slots_S] = torch.randn((length, *shape[1:]), **new)
+            pool[slots_S] = randn((length, *shape[1:]))
         offsets.append(offsets[-1] + num_new)
     heads = runs.num_kv_heads * runs.group
-    q_TND = torch.randn((offsets[-1], heads, runs.head_dim), **new)
+    q_TND = randn((offsets[-1], heads, runs.head_dim))
     return Inputs(q_TND, k_SKD, v_SKD, table, offsets, [length for _, length in runs.runs])
