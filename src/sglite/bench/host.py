@@ -145,7 +145,7 @@ def fill(engine: Engine, *, batch: int) -> None:
             max_new_tokens=1000,
         )
         engine.add(request)
-    while engine.counters.num_output_tokens < 4 * batch:
+    while any(sequence.num_output_tokens < 4 for sequence in engine.scheduler.live.values()):
         engine.step()
 
 
