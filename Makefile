@@ -119,7 +119,7 @@ emulate: $(VENV)/.dev
 	export PYTHONPATH=$(CURDIR)/$(EMULATED)/src; \
 	$(BIN)/python -c 'import sys; from sglite.kernels.cpu import instruction_sets; sys.exit("this machine has no AVX2" if "avx512_bf16" not in instruction_sets() else 0)' && \
 	$(BIN)/python -m pytest -o pythonpath="$(EMULATED)/src ." -n $(WORKERS) -k "avx512 or vnni" \
-	  tests/kernels tests/models/test_replayed_decoder.py tests/engine/test_replay_executor.py $(PYTEST_ARGS)
+	  tests/kernels tests/models/test_replayed_decoder.py tests/executors/test_replay_executor.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/sglite bench $(BENCH) $(BENCH_ARGS)
