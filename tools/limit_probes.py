@@ -111,7 +111,8 @@ class ProbedServer:
     _app: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.front = _front(ServerConfig(**self.options))
+        # The engine tells its front what was settled at its start.
+        self.front = _front(ServerConfig(**{"page_size": 16, **self.options}))
         self._app = build_app(self.front)
 
     def ask(self, path: str, body: Mapping[str, Any], *, method: str = "POST") -> Answer:
