@@ -106,6 +106,8 @@ def assemble_engine(
                 "dtype": memory.dtype,
                 "kv_dtype": memory.kv_dtype,
                 "weights_bytes": model.num_bytes,
+                "activation_bytes": memory.activation_bytes,
+                "graph_bytes": memory.graph_bytes,
                 "kv_tokens": memory.num_tokens,
                 "context_length": memory.context_length,
             }
