@@ -31,6 +31,13 @@ def test_gpus_are_found_by_their_numbers(gpus):
     assert found == tuple(GpuFacts(f"GPU {each}", 8 << 30, (9, each)) for each in (0, 1))
 
 
+def test_builds_for_amd_s_gpus_count(gpus, monkeypatch):
+    gpus(1)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert len(detect_hardware().cuda) == 1
+
+
 def test_why_there_are_none_is_told(gpus, monkeypatch):
     gpus(0)
     assert detect_hardware().why_no_cuda == "torch sees no CUDA device"

@@ -219,15 +219,15 @@ class AcceleratorOptions(OptionGroup):
     """Largest number of requests whose decode step is a CUDA graph; 0: none; unset: 256 or
     max_running_requests, whichever is less."""
     cuda_graph_max_tokens: Settled[int] = option(
-        None, ge=0, aliases=("piecewise-cuda-graph-max-tokens", "cuda-graph-max-seq-len")
+        None, ge=0, le=512, aliases=("piecewise-cuda-graph-max-tokens", "cuda-graph-max-seq-len")
     )
-    """Chunks of prompts up to so many tokens replay CUDA graphs of what lies between the
-    attentions; 0: none; unset: 512."""
+    """Chunks of prompts up to so many tokens, rounded up to a power of two, replay CUDA graphs of
+    what lies between the attentions; at most 512, 0: none; unset: 512."""
     cuda_graph_capture: Literal["start", "lazy"] = option("start")
     """When CUDA graphs are recorded: all at start-up, or each when it is first needed."""
     enable_torch_compile: bool = option(False)
-    """Let torch.compile fuse what lies between attention and matrix products on CUDA; starting
-    takes longer."""
+    """Let torch.compile fuse the second half of each layer, after attention, on CUDA. Little to win
+    beside the Triton kernels; starting takes longer."""
 
 
 @dataclass(frozen=True, kw_only=True)

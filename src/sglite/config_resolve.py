@@ -241,5 +241,8 @@ def _pointless_for_device(config: EngineConfig) -> list[str]:
     if kind == "cuda" and config.disable_cuda_graph:
         sizes = ("cuda_graph_max_bs", "cuda_graph_max_tokens")
         given = [name for name in sizes if getattr(config, name)]
+        given += ["cuda_graph_capture"] if config.cuda_graph_capture != "start" else []
         found += [f"{name} (disable_cuda_graph is set)" for name in given]
+    if kind == "cuda" and config.deterministic and config.enable_torch_compile:
+        found.append("enable_torch_compile (deterministic is set)")
     return found

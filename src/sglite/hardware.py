@@ -36,7 +36,7 @@ def detect_hardware() -> HardwareFacts:
     import torch
 
     has_mps = torch.backends.mps.is_available()
-    if torch.version.cuda is None:
+    if torch.version.cuda is None and torch.version.hip is None:
         why = f"torch {torch.__version__} is built without CUDA"
         return HardwareFacts(has_mps=has_mps, why_no_cuda=why)
     if not torch.cuda.is_available():

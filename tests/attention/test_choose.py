@@ -180,3 +180,14 @@ def test_our_own_backend_gets_the_sizes_of_device_and_sequences(kind, monkeypatc
 
     options = {**SIZES, "is_decode": kind == "decode", "is_deterministic": True}
     assert made == [((SHAPE,), options)]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"), [("triton", True), ("fa3", False), ("flashinfer", False)]
+)
+def test_gpus_that_are_not_nvidia_s_have_our_own_kernels_alone(name, runs):
+    amd = replace(H200, capability=None, installed=frozenset({"triton", "flashinfer", "fa3"}))
+    reason = choose.why_not(name, amd)
+    assert (reason is None) == runs
+    assert runs or "made for NVIDIA GPUs; choose triton" in str(reason)
+    assert choose_backends("auto", amd).prefill == "triton"

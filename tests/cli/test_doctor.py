@@ -251,4 +251,4 @@ def test_attention_on_a_gpu_is_told_with_its_reason(options, installed, text, re
 
 def test_attention_is_no_choice_on_a_cpu():
     config = EngineConfig(device="cpu")
-    assert "no choice" in doctor.about_attention(config, HardwareFacts()).why
+    assert doctor.about_attention(config, HardwareFacts()).text == "no choice"

@@ -1,6 +1,6 @@
 """Which attention backend each kind of runs gets, why, and why not another.
 
-``auto`` takes what :data:`MEASURED` prefers where that can run, else sglite's own Triton kernels,
+``auto`` takes what :data:`PREFERRED` prefers where that can run, else sglite's own Triton kernels,
 else torch. What was asked for by name and cannot run is an error, never replaced in silence.
 """
 
@@ -39,7 +39,7 @@ class Preference(NamedTuple):
     reason: str
 
 
-MEASURED: dict[tuple[int, Kind], Preference] = {
+PREFERRED: dict[tuple[int, Kind], Preference] = {
     (9, "prefill"): Preference("fa3", "leads in long prompts on Hopper"),
 }
 """By major compute capability and kind; what is not listed is left to the Triton kernels.
@@ -53,7 +53,8 @@ Triton reach 500 to 600. In decode it is behind on short contexts, so it is not 
 class AttentionFacts:
     """What the choice depends on: device, model and what is installed.
 
-    ``device_type`` is cpu, cuda or mps, ``capability`` the compute capability of a CUDA device.
+    ``device_type`` is cpu, cuda or mps, ``capability`` the compute capability of an NVIDIA GPU; of
+    AMD's, which torch calls cuda too, it is None.
     ``installed`` names backends, see :func:`installed_backends`.
     """
 
@@ -129,7 +130,10 @@ def why_not(name: str, facts: AttentionFacts) -> str | None:
 
 def _why_not_here(name: str, facts: AttentionFacts) -> str | None:
     """Limits of a library that is installed: device, types, sizes."""
-    capability = facts.capability or (0, 0)
+    capability = facts.capability
+    if capability is None:
+        reason = f"{name} is made for NVIDIA GPUs; choose triton"
+        return None if name == "triton" else reason
     here = f"compute capability {capability[0]}.{capability[1]}"
     if name == "fa3" and capability[0] != 9:
         return f"fa3 needs Hopper, compute capability 9.0; this device has {here}; choose triton"
@@ -211,10 +215,10 @@ def _candidates(kind: Kind, facts: AttentionFacts) -> list[Preference]:
     if facts.device_type != "cuda":
         return [last]
     major, _ = facts.capability or (0, 0)
-    measured = MEASURED.get((major, kind))
-    if measured is None or facts.deterministic or measured.name not in facts.installed:
+    preferred = PREFERRED.get((major, kind))
+    if preferred is None or facts.deterministic or preferred.name not in facts.installed:
         return [own, last]
-    return [measured, own, last]
+    return [preferred, own, last]
 
 
 def _name(dtype: torch.dtype) -> str:

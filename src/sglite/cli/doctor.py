@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sglite.cli.engine import read_config
 from sglite.cli.output import write_json
 from sglite.config_flags import add_option_arguments
+from sglite.config_values import device_type
 from sglite.errors import ConfigError
 from sglite.hardware import OLDEST_CAPABILITY
 
@@ -34,11 +35,11 @@ ABOUT_HUGE_PAGES = {
     "madvise": "torch asks for them with THP_MEM_ALLOC_ENABLE=1",
     "never": "large weights cost more address lookups; `madvise` allows them",
 }
-# As the option attention_backend and people call them, and the modules that they are.
+# As people call them, and the modules that they may be.
 GPU_PACKAGES = {
-    "triton": "triton",
-    "flashinfer": "flashinfer",
-    "flash-attention 3": "flash_attn_interface",
+    "triton": ("triton",),
+    "flashinfer": ("flashinfer",),
+    "flash-attention 3": ("flash_attn_interface", "sgl_kernel"),
 }
 
 
@@ -233,7 +234,7 @@ def about_dtype(option: str, *, device: str) -> Finding:
     elif device == "cpu" and not cpu_has_bfloat16():
         why = "this CPU does not multiply bfloat16, the type of most checkpoints"
     else:
-        why = f"the type of most checkpoints; this {device} multiplies it"
+        why = f"the type of most checkpoints; this {device_type(device)} multiplies it"
     return Finding("dtype", name, name, why)
 
 
@@ -291,7 +292,10 @@ def about_gpus(hardware: HardwareFacts) -> Finding:
 
 def about_gpu_packages(find: Callable[[str], object] = find_spec) -> Finding:
     """Which of the packages that attention on a GPU may use are installed. None is imported."""
-    value = {name: find(module) is not None for name, module in GPU_PACKAGES.items()}
+    value = {
+        name: any(find(module) is not None for module in modules)
+        for name, modules in GPU_PACKAGES.items()
+    }
     present = [name for name, is_there in value.items() if is_there]
     absent = [name for name, is_there in value.items() if not is_there]
     why = f"without {', '.join(absent)}" if absent else ""
@@ -301,24 +305,28 @@ def about_gpu_packages(find: Callable[[str], object] = find_spec) -> Finding:
 def about_attention(
     config: EngineConfig, hardware: HardwareFacts, installed: frozenset[str] | None = None
 ) -> Finding:
-    """What computes attention on the GPU for a bfloat16 model with heads of 128, the usual sort.
+    """What computes attention on the GPU for a bfloat16 checkpoint with heads of 128, the usual.
 
     ``installed`` None looks which backends are.
     """
     import torch
 
     from sglite.attention.choose import AttentionFacts, choose_backends, installed_backends
+    from sglite.kvcache.kv_pool import resolve_kv_dtype
+    from sglite.models.weight_dtype import resolve_dtype
 
     kind, _, number = config.device.partition(":")
     if kind != "cuda":
-        return Finding("attention", None, "one", f"device is {config.device}, which has no choice")
+        return Finding("attention", None, "no choice", f"device is {config.device}")
+    dtype = resolve_dtype(config.dtype, "bfloat16", device=config.device)
+    capability = hardware.cuda[int(number or 0)].capability
     facts = AttentionFacts(
         device_type=kind,
-        capability=hardware.cuda[int(number or 0)].capability,
+        capability=capability if torch.version.hip is None else None,
         installed=installed_backends() if installed is None else installed,
         head_dim=128,
-        dtype=torch.bfloat16,
-        kv_dtype=torch.bfloat16,
+        dtype=dtype,
+        kv_dtype=resolve_kv_dtype(config.kv_cache_dtype, dtype),
         deterministic=config.deterministic,
     )
     try:

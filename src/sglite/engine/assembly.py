@@ -84,7 +84,9 @@ def assemble_engine(
     device = None
     if device_type(config.device) == "cuda":
         device = open_device(config.device)
-        if config.enable_torch_compile and isinstance(model.model, Decoder):
+        # A compiler would put the library's products in place of the batch-invariant ones.
+        compiles = config.enable_torch_compile and not config.deterministic
+        if compiles and isinstance(model.model, Decoder):
             compile_layers(model.model)
         memory = _plan_on_device(config, model, device, memory)
         config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)

@@ -92,6 +92,12 @@ def make_device_executor(
         check=config.check,
         explain_out_of_memory=explain_out_of_memory,
     )
+    if config.cuda_graph_max_bs and not executor.graphs.sizes:
+        reason = (
+            f"{chosen.decode} attention, or a rotation that follows the length, is not captured"
+        )
+        fields = {"option": f"cuda_graph_max_bs ({reason})"}
+        logger.warning("option_without_effect", extra={"fields": fields})
     # Weights, pool and tables were filled on torch's own stream.
     device.synchronize()
     return executor
@@ -110,9 +116,10 @@ def capture_graphs(executor: DeviceExecutor, *, show_progress: bool) -> None:
 def _choose(config: EngineConfig, decoder: Decoder, pool: KVPool) -> Backends:
     """The attention backends for this model and device; logs why."""
     on = pool.storage[0].device
+    is_foreign = on.type != "cuda" or torch.version.hip is not None
     facts = AttentionFacts(
         device_type=on.type,
-        capability=torch.cuda.get_device_capability(on) if on.type == "cuda" else None,
+        capability=None if is_foreign else torch.cuda.get_device_capability(on),
         installed=installed_backends(),
         head_dim=decoder.spec.head_dim,
         dtype=decoder.dtype,

@@ -1,8 +1,9 @@
 """Carries out plans on an accelerator, which is always a step or two behind the host.
 
-Nothing here waits for the device but ``collect``. Tokens that the next step needs stay on the
-device; the host gets a copy of them when it asks. A step of single tokens is one replay of a
-captured graph, any other step runs the same functions eagerly (``device_step``).
+Nothing here waits for the device but ``collect``, and staging where it is three copies ahead. Tokens
+that the next step needs stay on the device; the host gets a copy of them when it asks. A step of
+single tokens is one replay of a captured graph, any other step runs the same functions eagerly
+(``device_step``).
 
 Shape legend: T tokens packed, S sampled runs, R runs, C chunks, L rows left to the sampler,
 V vocab. See docs/shapes.md.
