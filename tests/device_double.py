@@ -91,6 +91,9 @@ class LazyDevice:
     def release(self) -> None:
         """Nothing is kept."""
 
+    def forget_graphs(self) -> None:
+        """Nothing is shared."""
+
     def memory(self) -> tuple[int, int]:
         """Half of a GiB is free."""
         return 1 << 29, 1 << 30

@@ -218,6 +218,8 @@ def test_what_asks_the_cpu_for_nothing_is_no_contradiction():
         ({"disable_cuda_graph": True, "cuda_graph_max_bs": 4}, "cuda_graph_max_bs (disable_cuda"),
         ({"cpu_kernels": "portable"}, "cpu_kernels (device is cuda:0)"),
         ({"target_itl_ms": 50.0}, "target_itl_ms (on CUDA chunked_prefill_size counts)"),
+        ({"deterministic": True, "enable_torch_compile": True}, "enable_torch_compile (determ"),
+        ({"disable_cuda_graph": True, "cuda_graph_capture": "lazy"}, "cuda_graph_capture (dis"),
         ({"device": "mps", "deterministic": True}, "deterministic (device is mps)"),
         ({"device": "cpu", "deterministic": True, "cpu_kernels": "torch"}, "deterministic (cpu_ke"),
     ],

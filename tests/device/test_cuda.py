@@ -23,6 +23,10 @@ class FakeCuda:
         self.log.append(f"stream on {device}")
         return "own"
 
+    @contextmanager
+    def device(self, device):
+        yield
+
     def get_device_properties(self, device):
         return SimpleNamespace(multi_processor_count=132)
 

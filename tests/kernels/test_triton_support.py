@@ -44,3 +44,12 @@ def test_a_compiler_sees_references(monkeypatch):
     assert runs_on(on_a_gpu)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert not runs_on(on_a_gpu)
+
+
+@pytest.mark.parametrize(("num_bytes", "is_little"), [(99 << 10, True), (227 << 10, False)])
+def test_small_gpus_have_fewer_stages(num_bytes, is_little, monkeypatch):
+    properties = SimpleNamespace(shared_memory_per_block_optin=num_bytes)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    has_little = triton_support.has_little_shared_memory.__wrapped__
+    assert has_little(torch.device("cuda", 0)) == is_little
+    assert not has_little(torch.device("cpu"))

@@ -4,8 +4,8 @@
 
 The engine is whole: scheduler, executor, attention's work lists, overlap. Its device computes
 nothing. First a step takes it no time: then all of a step's time is the host's. Then a step takes
-4 ms, as one of 256 sequences of a 0.6B model should on an H200, by the bytes that it reads: then what
-counts is for how long the device stands still between two steps.
+4 ms, as one of 256 sequences of a 0.6B model should on an H200, by the bytes that it reads: then
+what counts is for how long the device stands still between two steps.
 """
 
 from __future__ import annotations

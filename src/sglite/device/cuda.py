@@ -79,11 +79,15 @@ class CudaDevice:
         for _ in range(WARM_UPS):
             self.run(work)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            graph,
-            pool=self._graph_memory,
-            stream=self._stream,
-            capture_error_mode="thread_local",
+        # Torch's capture waits for the current device, which may be another one.
+        with (
+            torch.cuda.device(self.torch_device),
+            torch.cuda.graph(
+                graph,
+                pool=self._graph_memory,
+                stream=self._stream,
+                capture_error_mode="thread_local",
+            ),
         ):
             work()
         return CudaGraph(graph, self._stream)
@@ -97,10 +101,15 @@ class CudaDevice:
         torch.cuda.synchronize(self.torch_device)
 
     def release(self) -> None:
-        """Give memory back that torch keeps for later allocations."""
+        """Wait for the device, and give memory back that torch keeps for later allocations."""
         gc.collect()
         self.synchronize()
-        torch.cuda.empty_cache()
+        with torch.cuda.device(self.torch_device):
+            torch.cuda.empty_cache()
+
+    def forget_graphs(self) -> None:
+        """Graphs that are captured from now on share no memory with those before."""
+        self._graph_memory = torch.cuda.graph_pool_handle()
 
     def memory(self) -> tuple[int, int]:
         """Free and total bytes; what torch keeps for later allocations is not free."""

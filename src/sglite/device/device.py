@@ -64,7 +64,10 @@ class Device(Protocol):
         """Block the host until the device has nothing to do."""
 
     def release(self) -> None:
-        """Give memory back that nothing uses and that is kept for later."""
+        """Wait, and give memory back that nothing uses and that is kept for later."""
+
+    def forget_graphs(self) -> None:
+        """Graphs that are captured from now on share no memory with those before."""
 
     def memory(self) -> tuple[int, int]:
         """Bytes that are free on the device, and all that it has."""

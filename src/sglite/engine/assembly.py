@@ -84,10 +84,7 @@ def assemble_engine(
     device = None
     if device_type(config.device) == "cuda":
         device = open_device(config.device)
-        # A compiler would put the library's products in place of the batch-invariant ones.
-        compiles = config.enable_torch_compile and not config.deterministic
-        if compiles and isinstance(model.model, Decoder):
-            compile_layers(model.model)
+        _compile(config, model)
         memory = _plan_on_device(config, model, device, memory)
         config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)
     engine = build_engine(
@@ -130,6 +127,13 @@ def _load(config: EngineConfig, info: ModelInfo, *, show_progress: bool) -> Load
         deterministic=config.deterministic,
         show_progress=show_progress,
     )
+
+
+def _compile(config: EngineConfig, model: LoadedModel) -> None:
+    """As the options ask; a compiler would undo what makes products deterministic."""
+    if config.enable_torch_compile and not config.deterministic:
+        assert isinstance(model.model, Decoder), "compiled CPU kernels on a GPU"
+        compile_layers(model.model)
 
 
 def _plan_on_device(

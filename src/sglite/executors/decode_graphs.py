@@ -60,6 +60,10 @@ class DecodeGraphs:
         self._size_of = np.searchsorted(self.sizes, np.arange(max(self.sizes, default=0) + 1))
         self._known = {size: self._constant(size, -1) for size in self.sizes}
         self._captured: dict[int, tuple[Graph, DeviceStep]] = {}
+        vocab_size, dtype = parts.model.spec.vocab_size, parts.model.dtype
+        self._logits_BV = torch.empty(
+            (max(self.sizes, default=0), vocab_size), dtype=dtype, device=device.torch_device
+        )
 
     def _constant(self, size: int, value: int) -> torch.Tensor:
         return torch.full((size,), value, dtype=torch.int32, device=self._device.torch_device)
@@ -122,7 +126,14 @@ class DecodeGraphs:
             }
             attention.append([Part(0, size, backend.bind(staged, tables[group]))])
         shape = RunShape(list(range(size + 1)), [self._max_tokens] * size)
-        return DeviceStep(self._parts, views, attention, shape, self._results[:size])
+        return DeviceStep(
+            self._parts,
+            views,
+            attention,
+            shape,
+            self._results[:size],
+            logits_SV=self._logits_BV[:size],
+        )
 
     def replay(self, size: int, plan: StepPlan, updates: list[Int32Array]) -> DeviceStep:
         """Stage ``plan`` and replay the graph of ``size``, captured now if it was not yet."""

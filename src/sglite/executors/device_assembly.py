@@ -173,25 +173,27 @@ def measure_memory(config: EngineConfig, model: LoadedModel, device: Device) -> 
 
     Raises torch.cuda.OutOfMemoryError, or MemoryError, where not even that fits.
     """
-    device.synchronize()
+    device.release()
     free_bytes, total_bytes = device.memory()
     plan, num_pages = largest_step(config, model.spec)
     pool = make_device_pool(config, model, num_pages, device)
     executor = make_device_executor(config, model, pool, device)
-    before = device.memory()[0]
     handle = executor.launch(plan)
     executor.sample(handle)
     executor.collect(handle)
-    after = device.memory()[0]
+    del handle
+    # With the step's temporaries go the buffers that the executor holds all the time.
+    activation_bytes = free_bytes - pool.num_bytes - device.memory()[0]
     graph_bytes = _measure_graphs(executor, device)
-    del executor, pool, handle
+    del executor, pool
+    device.forget_graphs()
     device.release()
     return MeasuredMemory(
         total_bytes=total_bytes,
         free_bytes=free_bytes,
         weights_bytes=model.num_bytes,
         graph_bytes=graph_bytes,
-        activation_bytes=max(0, before - after),
+        activation_bytes=max(0, activation_bytes),
     )
 
 
@@ -200,12 +202,13 @@ def _measure_graphs(executor: DeviceExecutor, device: Device) -> int:
 
     Graphs share the memory of their tensors, which the largest takes; each has some of its own.
     """
+    device.release()  # a capture would, and hide what it takes
     total, left = 0, device.memory()[0]
 
     def taken_by(capture: Callable[[], object]) -> int:
         nonlocal left
         capture()
-        device.synchronize()
+        device.release()
         before, left = left, device.memory()[0]
         return max(0, before - left)
 

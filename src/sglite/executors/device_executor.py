@@ -1,9 +1,9 @@
 """Carries out plans on an accelerator, which is always a step or two behind the host.
 
-Nothing here waits for the device but ``collect``, and staging where it is three copies ahead. Tokens
-that the next step needs stay on the device; the host gets a copy of them when it asks. A step of
-single tokens is one replay of a captured graph, any other step runs the same functions eagerly
-(``device_step``).
+Nothing here waits for the device but ``collect``, and staging where it is three copies ahead.
+Tokens that the next step needs stay on the device; the host gets a copy of them when it asks. A
+step of single tokens is one replay of a captured graph, any other step runs the same functions
+eagerly (``device_step``).
 
 Shape legend: T tokens packed, S sampled runs, R runs, C chunks, L rows left to the sampler,
 V vocab. See docs/shapes.md.
@@ -22,6 +22,7 @@ import torch
 from sglite.attention.backend import AttentionBackend, HostRuns
 from sglite.attention.parted import Part
 from sglite.device import Device, Event, Layout, Staging
+from sglite.device.upload import move, upload
 from sglite.executors.decode_graphs import DecodeGraphs
 from sglite.executors.device_rows import DeviceRows
 from sglite.executors.device_step import DeviceParts, DeviceStep, RunShape
@@ -63,7 +64,7 @@ class DeviceHandle:
     """A launched step. ``words`` are its results on the host once ``done`` was waited for."""
 
     plan: StepPlan
-    step: DeviceStep
+    step: DeviceStep | None
     offsets: Int32Array
     launched_s: float
     words: torch.Tensor | None = None
@@ -224,7 +225,16 @@ class DeviceExecutor:
 
     @torch.inference_mode()
     def sample(self, handle: DeviceHandle, masks_RV: torch.Tensor | None = None) -> None:
-        """Enqueue what the draws left over, and the way of all results to the host."""
+        """Enqueue what the draws left over, and the way of all results to the host.
+
+        Raises MemoryError as :meth:`launch` does.
+        """
+        try:
+            self._sample(handle, masks_RV)
+        except torch.cuda.OutOfMemoryError as error:
+            raise MemoryError(self._explain_out_of_memory(error)) from error
+
+    def _sample(self, handle: DeviceHandle, masks_RV: torch.Tensor | None) -> None:
         plan = handle.plan
         entries = self._left_to_sampler(plan, masks_RV)
         if entries:
@@ -239,6 +249,7 @@ class DeviceExecutor:
         source, target = self._results[:num_results], handle.words[:num_results]
         self._device.run(lambda: target.copy_(source, non_blocking=True))
         handle.done = self._device.record()
+        handle.step = None  # all that reads it is on its way, and its memory is needed next
 
     def _left_to_sampler(self, plan: StepPlan, masks_RV: torch.Tensor | None) -> list[int]:
         """Entries of ``sample_runs`` whose token is not the one that was drawn with the step."""
@@ -261,12 +272,12 @@ class DeviceExecutor:
         batch = self._rows.sampling.batch([plan.run_rows[run] for run in runs])
         on = self._device.torch_device
         positions = [plan.run_starts[run] + plan.run_lengths[run] for run in runs]
-        index = torch.tensor([late.entries, positions, batch.rows], dtype=torch.int64)
-        entries_L, positions_L, rows_L = index.to(on, non_blocking=True).unbind(0)
-        masks_LV = None if masks_RV is None else masks_RV[late.entries].to(on, non_blocking=True)
+        index = upload([late.entries, positions, batch.rows], torch.int64, on)
+        entries_L, positions_L, rows_L = index.unbind(0)
+        masks_LV = None if masks_RV is None else move(masks_RV[late.entries], on)
 
         def work() -> None:
-            assert step.logits_SV is not None
+            assert step is not None and step.logits_SV is not None
             logits_LV = step.logits_SV.index_select(0, entries_L)
             output = self._sampler.sample_batch(logits_LV, batch, positions_L, masks_LV)
             last_token_W.index_copy_(0, rows_L, output.token_ids_R)
@@ -283,7 +294,7 @@ class DeviceExecutor:
         chunk_rows = logits_chunk_rows(self._model.spec.vocab_size)
 
         def work() -> None:
-            assert step.hidden_TE is not None
+            assert step is not None and step.hidden_TE is not None
             hidden = step.hidden_TE[first : first + len(span.targets)]
             scores = prompt_logprobs(
                 hidden, self._model.compute_logits, span.targets, params, chunk_rows=chunk_rows

@@ -60,7 +60,9 @@ class DeviceStep:
     tables itself. ``results`` is int32 ``[S + C]``: tokens (-1: none can be) and how many tokens of
     each chunk have hidden states that are no numbers.
 
-    ``logits_SV`` and ``hidden_TE`` are good until another step runs.
+    ``logits_SV`` and ``hidden_TE`` are good until another step runs. A step that is captured gets
+    memory for its logits, and keeps nothing else: what it kept of the graphs' memory no other graph
+    could use.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class DeviceStep:
         attention: list[list[Part]],
         shape: RunShape,
         results: torch.Tensor,
+        *,
+        logits_SV: torch.Tensor | None = None,
     ) -> None:
         self._parts = parts
         self._views = views
@@ -77,8 +81,10 @@ class DeviceStep:
         self._results = results
         self._first_chunk_token = shape.first_chunk_token
         num_tokens, device = len(views["rows"]), views["rows"].device
-        words = torch.empty((2 + len(attention), num_tokens), dtype=torch.int64, device=device)
-        ids_T, positions_T, *slots = words.unbind(0)
+        # Lines of 16 bytes: kernels are compiled for the alignment that they find.
+        width = num_tokens + num_tokens % 2
+        words = torch.empty((2 + len(attention), width), dtype=torch.int64, device=device)
+        ids_T, positions_T, *slots = words[:, :num_tokens].unbind(0)
         self._inputs = StepInputs(ids_T, positions_T, slots)
         self._batch = ForwardBatch(
             ids_T,
@@ -89,8 +95,9 @@ class DeviceStep:
             ],
             parts.group_of_layer,
         )
+        self._is_captured = logits_SV is not None
         self.hidden_TE: torch.Tensor | None = None
-        self.logits_SV: torch.Tensor | None = None
+        self.logits_SV = logits_SV
 
     def __call__(self) -> None:
         """Do it, in the order of the device."""
@@ -111,7 +118,8 @@ class DeviceStep:
 
     def _end(self, hidden_TE: torch.Tensor) -> None:
         """All that comes after the last layer."""
-        self.hidden_TE = hidden_TE
+        if not self._is_captured:
+            self.hidden_TE = hidden_TE
         self._sample(hidden_TE)
         self._count_bad(hidden_TE)
 
@@ -138,7 +146,12 @@ class DeviceStep:
             return
         if "sample_tokens" in views:
             hidden_TE = hidden_TE.index_select(0, views["sample_tokens"])
-        self.logits_SV = self._parts.model.compute_logits(hidden_TE, widen=False)
+        logits_SV = self._parts.model.compute_logits(hidden_TE, widen=False)
+        if self._is_captured:
+            assert self.logits_SV is not None
+            self.logits_SV.copy_(logits_SV)
+        else:
+            self.logits_SV = logits_SV
         draw(
             self.logits_SV,
             views["sample_rows"],

@@ -51,3 +51,16 @@ def _can_start_early(device: torch.device) -> bool:
     """True from compute capability 9.0 (Hopper) on."""
     is_nvidia = device.type == "cuda" and torch.version.hip is None
     return is_nvidia and torch.cuda.get_device_capability(device) >= (9, 0)
+
+
+AMPLE_SHARED_BYTES = 160 << 10
+"""Of a block of threads on the GPUs of data centres; others have 99 KiB, AMD's 64."""
+
+
+@lru_cache(maxsize=16)
+def has_little_shared_memory(device: torch.device) -> bool:
+    """True where a block of threads gets less than three stages of keys and values need."""
+    if device.type != "cuda":
+        return False
+    properties = torch.cuda.get_device_properties(device)
+    return getattr(properties, "shared_memory_per_block_optin", 0) < AMPLE_SHARED_BYTES

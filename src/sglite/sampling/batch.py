@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from sglite.device.upload import upload
 from sglite.sampling.logprobs import LogprobSelection
 from sglite.scheduler.plan import RowSetup
 
@@ -27,7 +28,7 @@ class RowSelection:
     def __init__(self, indices: list[int], num_rows: int, device: torch.device) -> None:
         self.indices = indices
         self.is_all = len(indices) == num_rows
-        self.tensor = torch.tensor(indices, dtype=torch.int64, device=device)
+        self.tensor = upload(indices, torch.int64, device)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -77,7 +78,7 @@ class SamplingBatch:
         self.scored = self._select(asking)
         params = [setup.logprobs for setup in setups if setup.logprobs is not None]
         self.logprobs = LogprobSelection(params, self._device)
-        adjusted = [*self.penalized.indices, *self._biased, *self.stop_rows_M.tolist()]
+        adjusted = [*self.penalized.indices, *self._biased, *self._stopping]
         self.adjusted_or_scored = sorted({*adjusted, *asking})
 
     @property
@@ -148,7 +149,7 @@ class SamplingBatch:
         self.bias_rows_B = self._integers(self._biased)
         self.bias_ids_B = self._integers([token_id for _, token_id, _ in entries])
         biases = [bias for _, _, bias in entries]
-        self.bias_B = torch.tensor(biases, dtype=torch.float32, device=self._device)
+        self.bias_B = upload(biases, torch.float32, self._device)
 
     def _gather_stops(self, setups: Sequence[RowSetup], vocab_size: int) -> None:
         # A tokenizer may name an EOS id that the head does not have; it can never be sampled.
@@ -160,9 +161,10 @@ class SamplingBatch:
             if 0 <= token_id < vocab_size
         ]
         self.num_stops = len(entries)
-        self.stop_rows_M = self._integers([i for i, _, _ in entries])
+        self._stopping = [i for i, _, _ in entries]
+        self.stop_rows_M = self._integers(self._stopping)
         self.stop_ids_M = self._integers([token_id for _, token_id, _ in entries])
         self.stop_from_M = self._integers([position for _, _, position in entries])
 
     def _integers(self, values: list[int]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=self._device)
+        return upload(values, torch.int64, self._device)

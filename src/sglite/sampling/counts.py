@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import torch
 
+from sglite.device.upload import upload
+
 _FIRST_CAPACITY = 4
 
 
@@ -72,7 +74,7 @@ class OutputCounts:
         self._run(lambda: self._resize(after))
 
     def _count(self, slot: int, token_ids: list[int]) -> None:
-        tokens = torch.tensor(token_ids, device=self.counts_SV.device)
+        tokens = upload(token_ids, torch.int64, self.counts_SV.device)
         ones = torch.ones_like(tokens, dtype=torch.int32)
         self.counts_SV[slot].index_put_((tokens,), ones, accumulate=True)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sglite.device.upload import upload
 from sglite.kernels.draw.ranking import ranked_topk, rows_per_chunk
 from sglite.request import LogprobParams, TokenLogprobs
 
@@ -28,8 +29,8 @@ class LogprobSelection:
         self.max_top = max((p.top_num for p in params), default=0)
         owners = [i for i, p in enumerate(params) for _ in p.token_ids]
         chosen = [token_id for p in params for token_id in p.token_ids]
-        self.chosen_owner_C = torch.tensor(owners, dtype=torch.int64, device=device)
-        self.chosen_ids_C = torch.tensor(chosen, dtype=torch.int64, device=device)
+        self.chosen_owner_C = upload(owners, torch.int64, device)
+        self.chosen_ids_C = upload(chosen, torch.int64, device)
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ def prompt_logprobs(
         target_ids = list(targets[begin : begin + chunk_rows])
         logits_LV = compute_logits(hidden_TE[begin : begin + chunk_rows]).float()
         selection = LogprobSelection([params] * len(target_ids), logits_LV.device)
-        target_ids_L = torch.tensor(target_ids, dtype=torch.int64, device=logits_LV.device)
+        target_ids_L = upload(target_ids, torch.int64, logits_LV.device)
         tensors = score_positions(logits_LV, target_ids_L, selection)
         packed = torch.cat(tensors.pack()).to("cpu", non_blocking=True)
         scores.pieces.append((target_ids, tensors, packed))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 
+from sglite.device.upload import move
 from sglite.sampling.batch import SamplingBatch
 from sglite.sampling.counts import OutputCounts, run_now
 from sglite.scheduler.plan import RowSetup
@@ -84,7 +85,7 @@ class SamplingState:
 
     def clear_row(self, row: int) -> None:
         """Reset a row in every array: nothing of its request stays."""
-        self._batches.clear()
+        self._batches = {rows: kept for rows, kept in self._batches.items() if row not in rows}
         self.floats[:, row] = 0.0
         self.integers[:, row] = 0
         self.setups[row] = None
@@ -114,8 +115,8 @@ class SamplingState:
             rows,
             setups,
             slots,
-            floats=self.floats[:, index_R].to(self.device),
-            integers=self.integers[:, index_R].to(self.device),
+            floats=move(self.floats[:, index_R], self.device),
+            integers=move(self.integers[:, index_R], self.device),
             vocab_size=self.vocab_size,
         )
 

@@ -45,7 +45,8 @@ def draw(
         return
     num_blocks = triton.cdiv(vocab_size, BLOCK)
     shape, device = (num_rows, num_blocks), logits_RV.device
-    peaks, scores, sums = torch.empty((3, *shape), dtype=torch.float32, device=device)
+    # Apart, so that all begin where memory does: kernels are compiled for what they find.
+    peaks, scores, sums = (torch.empty(shape, dtype=torch.float32, device=device) for _ in range(3))
     tokens = torch.empty(shape, dtype=torch.int32, device=device)
     source = (logits_RV, vocab_size, logits_RV.stride(0), rows_R, positions_R)
     limits = (parameters.temperature_W, parameters.top_p_W, parameters.seed_W)

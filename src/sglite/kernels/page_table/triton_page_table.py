@@ -18,7 +18,7 @@ def update_page_table(table_WP: torch.Tensor, updates_U3: torch.Tensor) -> None:
         )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_updates"])
 def update_kernel(table, updates, num_updates, table_stride, BLOCK: tl.constexpr):
     """Some triples (row, index, page)."""
     update = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

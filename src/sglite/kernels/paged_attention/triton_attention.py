@@ -18,7 +18,7 @@ import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from sglite.kernels.paged_attention.work_list import ITEM_WORDS, TILE_KEYS, DeviceWork, Scores
-from sglite.kernels.triton_support import next_power_of_2
+from sglite.kernels.triton_support import has_little_shared_memory, next_power_of_2
 
 if TYPE_CHECKING:
     from sglite.kvcache.kv_pool import KVLayer
@@ -44,7 +44,7 @@ class Launch:
 def launch_of(work: DeviceWork, k_SKD: torch.Tensor) -> Launch:
     """What fits a multiprocessor without spilling; ``tools/gpu_kernels.py`` shows what it takes."""
     is_wide = k_SKD.dtype.itemsize * k_SKD.shape[2] > 256
-    num_stages = 2 if is_wide else 3
+    num_stages = 2 if is_wide or has_little_shared_memory(k_SKD.device) else 3
     if work.is_causal:
         return Launch(8, num_stages, splits_edges=True)
     return Launch(4, num_stages, splits_edges=False)

@@ -55,7 +55,8 @@ def rotary_store(
     A norm is computed in float32 and rounded before its weight is multiplied. Pair (d, d + D/2) is
     turned by its token's angle d. A token's bits do not depend on the batch.
     """
-    if triton_support.runs_on(qkv_THD) and kv_layer.k_scale_SK is None:
+    is_float8 = kv_layer.k_SKD.dtype == torch.float8_e4m3fn  # not every GPU knows it
+    if triton_support.runs_on(qkv_THD) and kv_layer.k_scale_SK is None and not is_float8:
         from sglite.kernels.rotary_store import triton_rotary_store
 
         return triton_rotary_store.rotary_store(

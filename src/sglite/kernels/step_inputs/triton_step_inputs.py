@@ -47,7 +47,7 @@ def step_inputs(
         )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def step_inputs_kernel(
     rows,
     positions,
