@@ -24,6 +24,7 @@ from sglite.executors.device_assembly import (
     open_device,
 )
 from sglite.executors.executor import Executor
+from sglite.executors.pools import make_pool
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
@@ -33,7 +34,6 @@ from sglite.kvcache.kv_pool import KVPool
 from sglite.memory import (
     MemoryPlan,
     explain_out_of_memory,
-    kv_dtype_for_config,
     plan_for_config,
     plan_measured,
 )
@@ -214,7 +214,7 @@ def build_engine(
         if config.cuda_graph_capture == "start":
             capture_graphs(executor, show_progress=show_progress)
     else:
-        executor = make_executor(config, model, _make_pool(config, model, num_pages))
+        executor = make_executor(config, model, make_pool(config, model, num_pages, config.device))
         if config.max_in_flight > 1:
             executor = ThreadedExecutor(executor)
     groups = model.spec.kv_groups()
@@ -226,18 +226,4 @@ def build_engine(
         OutputProcessor(make_checker),
         max_in_flight=config.max_in_flight,
         check=config.check,
-    )
-
-
-def _make_pool(config: EngineConfig, model: LoadedModel, num_pages: int) -> KVPool:
-    groups = model.spec.kv_groups()
-    return KVPool(
-        groups,
-        [num_pages] * len(groups),
-        page_size=config.page_size,
-        num_kv_heads=model.model.num_kv_heads,
-        head_dim=model.spec.head_dim,
-        dtype=kv_dtype_for_config(config, model.hf_config, model.dtype),
-        device=config.device,
-        layout=model.model.kv_layout,
     )

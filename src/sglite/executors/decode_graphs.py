@@ -58,15 +58,11 @@ class DecodeGraphs:
         num_words = max((layout.num_words for layout in self._layouts.values()), default=0)
         self._staging = Staging(device, num_words)
         self._size_of = np.searchsorted(self.sizes, np.arange(max(self.sizes, default=0) + 1))
-        self._known = {size: self._constant(size, -1) for size in self.sizes}
+        most = max(self.sizes, default=0)
+        self._unknown_B = torch.full((most,), -1, dtype=torch.int32, device=device.torch_device)
         self._captured: dict[int, tuple[Graph, DeviceStep]] = {}
         vocab_size, dtype = parts.model.spec.vocab_size, parts.model.dtype
-        self._logits_BV = torch.empty(
-            (max(self.sizes, default=0), vocab_size), dtype=dtype, device=device.torch_device
-        )
-
-    def _constant(self, size: int, value: int) -> torch.Tensor:
-        return torch.full((size,), value, dtype=torch.int32, device=self._device.torch_device)
+        self._logits_BV = torch.empty((most, vocab_size), dtype=dtype, device=device.torch_device)
 
     def _capacities(self, size: int) -> dict[str, int]:
         """Words of each array of a step of ``size`` runs."""
@@ -114,7 +110,7 @@ class DecodeGraphs:
 
     def _make_step(self, size: int) -> DeviceStep:
         views = self._staging.bind(self._layouts[size])
-        views |= {"known": self._known[size], "sample_rows": views["rows"]}
+        views |= {"known": self._unknown_B[:size], "sample_rows": views["rows"]}
         tables = self._parts.rows.page_tables
         attention = []
         for group, backend in enumerate(self._backends):

@@ -20,9 +20,10 @@ from sglite.config import EngineConfig
 from sglite.device import Device
 from sglite.executors.decode_graphs import graph_sizes
 from sglite.executors.device_executor import DeviceExecutor, GroupBackends
+from sglite.executors.pools import make_pool
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool
-from sglite.memory import MeasuredMemory, kv_dtype_for_config
+from sglite.memory import MeasuredMemory
 from sglite.models.decoder import Decoder
 from sglite.models.load_progress import load_progress
 from sglite.models.piecewise_decoder import PiecewiseDecoder
@@ -47,17 +48,7 @@ def make_device_pool(
     config: EngineConfig, model: LoadedModel, num_pages: int, device: Device
 ) -> KVPool:
     """``num_pages`` pages per KV group on ``device``, and a spare one."""
-    groups = model.spec.kv_groups()
-    return KVPool(
-        groups,
-        [num_pages] * len(groups),
-        page_size=config.page_size,
-        num_kv_heads=model.model.num_kv_heads,
-        head_dim=model.spec.head_dim,
-        dtype=kv_dtype_for_config(config, model.hf_config, model.dtype),
-        device=device.torch_device,
-        has_spare_page=True,
-    )
+    return make_pool(config, model, num_pages, device.torch_device, has_spare_page=True)
 
 
 def make_device_executor(
