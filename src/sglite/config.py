@@ -243,6 +243,20 @@ class RequestOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrammarOptions(OptionGroup):
+    """Structured output."""
+
+    grammar_backend: Literal["llguidance", "xgrammar", "none"] = option("llguidance")
+    """Library that keeps answers to JSON schemas, regular expressions and grammars. `xgrammar` has
+    to be installed (extra `xgrammar`); `none` refuses such requests."""
+    grammar_whitespace: Literal["none", "single", "free"] = option("single")
+    """White space in JSON that follows a schema: none, one blank after commas and colons, or free
+    up to a bound, which models may waste tokens on."""
+    disable_jump_forward: bool = option(False)
+    """Decode also those tokens one by one that a grammar leaves no choice about."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuntimeOptions(OptionGroup):
     """The process around the engine."""
 
@@ -260,6 +274,12 @@ class RuntimeOptions(OptionGroup):
     and cache."""
     log_format: Literal["text", "json"] = option("text")
     """`text` is for people, `json` has one object per line."""
+
+
+ToolCallParserName = Literal[
+    "auto", "none", "hermes", "qwen", "qwen25", "llama3", "mistral", "pythonic", "deepseek",
+    "deepseekv3",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,6 +332,10 @@ class ServerOptions(OptionGroup):
     log_requests: bool = option(False)
     """Log one line per HTTP call and one per answer, at any log level: route, status, token counts,
     seconds; never prompts."""
+    tool_call_parser: ToolCallParserName = option("auto")
+    """How the model writes calls of tools; `auto`: as its chat template shows it."""
+    reasoning_parser: Literal["auto", "none", "qwen3", "deepseek-r1"] = option("auto")
+    """How the model's thoughts are told from its answer; `auto`: as its chat template shows it."""
     warm_prefix: str | None = option(None, aliases=("warm-prefixes",))
     """Texts, with two vertical bars between them, whose KV is computed at start-up, in the
     background."""
@@ -329,6 +353,7 @@ class EngineConfig(
     SchedulerOptions,
     AcceleratorOptions,
     RequestOptions,
+    GrammarOptions,
     RuntimeOptions,
 ):
     """All options of an engine."""

@@ -45,7 +45,7 @@ Accepted, because sglite has the same under another name or always does it:
 {equivalents}
 
 Refused with a message that says so, because sglite cannot do it yet (values that ask for nothing,
-such as `--dp-size 1` or `grammar_backend=None`, pass):
+such as `--dp-size 1` or `lora_paths=None`, pass):
 {not_yet}.
 
 Refused for good: {never}.

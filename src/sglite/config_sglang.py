@@ -38,13 +38,6 @@ EQUIVALENTS: dict[str, dict[Any, dict[str, Any]]] = {
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 NOT_YET: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "tool_call_parser",
-            "reasoning_parser",
-        ),
-        "answers are not parsed",
-    ),
     "decode_log_interval": "every step is logged at --log-level debug, none otherwise",
     "num_tokenizer": "texts are encoded by the HTTP process",
     **dict.fromkeys(
@@ -57,7 +50,6 @@ NOT_YET: dict[str, str] = {
     **dict.fromkeys(("lora_paths", "max_loras_per_batch"), "adapters are not loaded"),
     "dp_size": "there is one engine",
     "sampling_backend": "there is one sampler",
-    "grammar_backend": "output is not constrained",
     "disaggregation_mode": "one process prefills and decodes",
     "cuda_graph_bs": "cuda_graph_max_bs bounds the sizes of graphs",
     "disable_cuda_graph_padding": "a batch runs on the graph of the next larger size",
@@ -68,7 +60,6 @@ NOT_YET: dict[str, str] = {
 HARMLESS: dict[str, tuple[str, ...]] = {
     "dp_size": ("1",),
     "disaggregation_mode": ("null",),
-    "grammar_backend": ("none",),
     "hicache_size": ("0",),
     "decode_log_interval": ("40",),
     "num_tokenizer": ("0", "1"),
@@ -95,7 +86,7 @@ def is_harmless(name: str, value: Any) -> bool:
 def translate(name: str, value: Any, *, label: str) -> dict[str, Any]:
     """The options that stand for an SGLang option; ConfigError where there are none.
 
-    A value that asks for nothing, such as ``grammar_backend=None``, stands for no options.
+    A value that asks for nothing, such as ``dp_size=1``, stands for no options.
     ``label`` is what the message calls it: keyword, flag or file key.
     """
     choices = EQUIVALENTS.get(name, {})

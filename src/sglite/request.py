@@ -5,10 +5,11 @@ Plain data over integers and strings. Knows nothing of tensors, text or time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class FinishReason(Enum):
@@ -20,13 +21,31 @@ class FinishReason(Enum):
     ERROR = "error"
 
 
+GrammarKind = Literal["json_schema", "regex", "ebnf", "choice", "structural_tag"]
+
+
+class GrammarSpec(NamedTuple):
+    """What an answer must look like; equal specs share what was compiled for them.
+
+    ``text`` is a JSON schema, a regular expression, a grammar in SGLang's EBNF, a JSON list of
+    strings, or a structural tag as JSON. ``ignores_keywords``: parts of a schema that cannot be
+    enforced are left out rather than refused.
+    """
+
+    kind: GrammarKind
+    text: str
+    ignores_keywords: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
     """How the next token is chosen and when to stop (SGLang's names and semantics).
 
     ``max_new_tokens`` None means up to the context. ``temperature`` below 1e-6 is greedy.
     ``top_k`` -1 means all. The penalties count output tokens only, as SGLang does.
-    ``ignore_eos`` ignores ``stop_token_ids`` too; stop strings still work.
+    ``ignore_eos`` ignores ``stop_token_ids`` too; stop strings still work. At most one of
+    ``json_schema``, ``regex``, ``ebnf``, ``choice`` and ``structural_tag`` says what the answer
+    must look like. ``max_thinking_tokens`` ends the model's thoughts.
     """
 
     max_new_tokens: int | None = 128
@@ -49,11 +68,34 @@ class SamplingParams:
     skip_special_tokens: bool = True
     spaces_between_special_tokens: bool = True
     stream_interval: int | None = None
+    json_schema: str | None = None
+    regex: str | None = None
+    ebnf: str | None = None
+    choice: tuple[str, ...] = ()
+    structural_tag: str | None = None
+    allow_ignored_schema_keywords: bool = False
+    max_thinking_tokens: int | None = None
 
     @property
     def is_greedy(self) -> bool:
         """True where the most likely token is always taken."""
         return self.temperature < 1e-6 or self.top_k == 1
+
+    @property
+    def grammar(self) -> GrammarSpec | None:
+        """What the answer must look like, None where it is free."""
+        if self.json_schema is not None:
+            return GrammarSpec("json_schema", self.json_schema, self.allow_ignored_schema_keywords)
+        if self.regex is not None:
+            return GrammarSpec("regex", self.regex)
+        if self.ebnf is not None:
+            return GrammarSpec("ebnf", self.ebnf)
+        if self.choice:
+            return GrammarSpec("choice", json.dumps(self.choice, ensure_ascii=False))
+        if self.structural_tag is not None:
+            ignores = self.allow_ignored_schema_keywords
+            return GrammarSpec("structural_tag", self.structural_tag, ignores)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +112,19 @@ class LogprobParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking:
+    """How a model's thoughts are told from its answer, by single tokens.
+
+    ``is_open``: the prompt ends inside of them. Otherwise they begin with ``start_token_id``, if
+    that is the first token of the output. A grammar holds for what follows ``end_token_id``.
+    """
+
+    start_token_id: int | None
+    end_token_id: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One sequence to generate: the unit of scheduling. ``n > 1`` becomes n of them at the border.
 
@@ -77,7 +132,7 @@ class Request:
     ``key_ids`` are what the prefix cache matches; None means that they equal the prompt's ids.
     ``namespace`` separates caches (salt, adapter, weights epoch). ``group_id`` joins the samples
     of one prompt. ``is_streamed``: somebody reads the tokens as they come; steps are kept short for
-    them. Times are seconds on the engine's clock.
+    them. ``ignored_schema_keywords`` are told with its end. Times are seconds on the engine's clock.
     """
 
     request_id: str
@@ -94,6 +149,8 @@ class Request:
     deadline_s: float | None = None
     pin_prefix: bool = False
     is_streamed: bool = False
+    thinking: Thinking | None = None
+    ignored_schema_keywords: tuple[str, ...] = ()
 
 
 class TokenLogprobs(NamedTuple):
@@ -123,6 +180,7 @@ class RequestFinish:
     """The one terminal event of a request.
 
     ``matched`` is the token id or stop string that ended it. ``message`` explains ABORT and ERROR.
+    ``num_jumped_tokens`` of the output were not decoded one by one: a grammar left no other.
     """
 
     request_id: str
@@ -135,6 +193,8 @@ class RequestFinish:
     num_retractions: int
     max_new_tokens: int
     timings: RequestTimings
+    num_jumped_tokens: int = 0
+    ignored_schema_keywords: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

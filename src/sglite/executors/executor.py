@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import torch
-
+from sglite.sampling.masks import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
 
 
@@ -15,8 +14,8 @@ class Executor(Protocol):
     def launch(self, plan: StepPlan) -> Any:
         """Apply the plan's changes of rows and pages, start the forward pass; returns a handle."""
 
-    def sample(self, handle: Any, masks_RV: torch.Tensor | None = None) -> None:
-        """Sample the plan's ``sample_runs``; bool masks are True for legal tokens."""
+    def sample(self, handle: Any, masks: TokenMasks | None = None) -> None:
+        """Sample the plan's ``sample_runs``, those that ``masks`` names from legal tokens alone."""
 
     def collect(self, handle: Any) -> StepResult:
         """Wait for the step and return what it produced."""

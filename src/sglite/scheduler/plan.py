@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sglite.request import LogprobParams, SamplingParams, TokenLogprobs
+from sglite.request import LogprobParams, SamplingParams, Thinking, TokenLogprobs
 
 
 @dataclass(frozen=True, slots=True)
 class RowSetup:
-    """A request takes a row. ``page_ids[group]`` are its pages so far, tombstones as 0.
+    """A request takes a row, or what is known of it there is not what was sampled.
 
-    ``output_token_ids`` is not empty for a request that comes back after a retraction: the
-    penalties count them.
+    ``page_ids[group]`` are its pages so far, tombstones as 0. ``output_token_ids`` is not empty for
+    a request that comes back after a retraction, or whose sampled token did not stand: penalties
+    count them, a grammar has them behind it. ``max_new_tokens`` is the output's limit with them.
     """
 
     row: int
@@ -28,6 +29,8 @@ class RowSetup:
     num_prompt_tokens: int
     page_ids: tuple[list[int], ...]
     output_token_ids: list[int]
+    max_new_tokens: int = 0
+    thinking: Thinking | None = None
 
 
 @dataclass(slots=True)
@@ -96,9 +99,14 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class StopMatch:
-    """The verdict of the output processor: this token completed a stop string or regex."""
+    """The verdict of the output processor: the answer ends with this token.
 
-    matched: str
+    ``matched`` is the stop string or regex that it completed; None where a grammar allows nothing
+    more. ``is_cut``: the grammar was led to its shortest end, since the length was used up.
+    """
+
+    matched: str | None
+    is_cut: bool = False
 
 
 @dataclass(slots=True)
@@ -107,8 +115,10 @@ class StepResult:
 
     ``invalid`` names the entries whose logits held a NaN or had no legal token, ``invalid_runs``
     the runs of the plan whose hidden states held one: their KV must not be shared.
-    ``prompt_logprobs`` follows ``StepPlan.prompt_logprob_spans``. ``stops`` is filled by the
-    output processor, keyed by entry. ``elapsed_s`` feeds the cost model.
+    ``prompt_logprobs`` follows ``StepPlan.prompt_logprob_spans``. ``elapsed_s`` feeds the cost
+    model. The output processor fills what is keyed by entry: ``stops``, and in ``accepted`` the
+    tokens, at least one, that stand where they are not the sampled one alone: a grammar had only
+    one way on, or the sampled one led where too few tokens are left to end.
     """
 
     token_ids: list[int]
@@ -117,4 +127,5 @@ class StepResult:
     logprobs: dict[int, TokenLogprobs] = field(default_factory=dict)
     prompt_logprobs: list[list[TokenLogprobs]] = field(default_factory=list)
     stops: dict[int, StopMatch] = field(default_factory=dict)
+    accepted: dict[int, list[int]] = field(default_factory=dict)
     elapsed_s: float = 0.0

@@ -1,0 +1,1 @@
+"""SGLang's frontend in small: programs that prompt, branch and choose, over ``LLM`` or a server."""
