@@ -12,7 +12,6 @@ import torch
 from sglite.config import EngineConfig
 from sglite.config_values import device_type
 from sglite.device import Device
-from sglite.engine.compute_threads import settle_threads
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
 from sglite.errors import ConfigError
@@ -28,6 +27,7 @@ from sglite.executors.pools import make_pool
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
+from sglite.host.compute_threads import settle_threads
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
