@@ -82,6 +82,12 @@ class SamplingParams:
         return self.temperature < 1e-6 or self.top_k == 1
 
     @property
+    def has_penalties(self) -> bool:
+        """True where output tokens must be counted."""
+        additive = self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
+        return additive or self.repetition_penalty != 1.0
+
+    @property
     def grammar(self) -> GrammarSpec | None:
         """What the answer must look like, None where it is free."""
         if self.json_schema is not None:

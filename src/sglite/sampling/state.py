@@ -134,6 +134,4 @@ def needs_sampler(setup: RowSetup) -> bool:
 
 def has_penalties(setup: RowSetup) -> bool:
     """True where output tokens must be counted."""
-    sampling = setup.sampling
-    additive = sampling.presence_penalty != 0.0 or sampling.frequency_penalty != 0.0
-    return additive or sampling.repetition_penalty != 1.0
+    return setup.sampling.has_penalties
