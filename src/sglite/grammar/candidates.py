@@ -95,7 +95,8 @@ class Candidates:
         closers.sort(key=lambda i: (is_late(i), -len(self._pieces[i]), i))
         if is_text:
             return [i for i in closers if not is_late(i)]
-        return [i for i in closers if not is_late(i)] + values + [i for i in closers if is_late(i)]
+        early = [i for i in closers if not is_late(i)]
+        return list(dict.fromkeys(early + values + closers))
 
     def _sample(self) -> set[int]:
         """Tokens for places where very many are allowed: closers, values, some of each length.
