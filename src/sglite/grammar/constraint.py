@@ -15,7 +15,7 @@ Shape legend: W words of 32 tokens.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
@@ -165,7 +165,7 @@ class Constraint:
             elif self._matcher is None or token_id in self._end_token_ids:
                 self._record(_Phase.ANSWERING)
             elif self._matcher.accept([token_id]) == 1:
-                self._record_matched([(token_id, self._end_behind(token_id))])
+                self._record_matched([self._end_behind(token_id)])
             else:
                 raise ValueError(f"token {token_id} does not fit the grammar of its answer")
 
@@ -241,7 +241,7 @@ class Constraint:
         if end is None and self._state.end is not None:
             self._matcher.roll_back(1)
             return self._refuse()
-        self._record_matched([(token_id, end)])
+        self._record_matched([end])
         return self._taken_with_forced(token_id)
 
     def _end_behind(self, token_id: int) -> tuple[int, ...] | None:
@@ -300,8 +300,7 @@ class Constraint:
         if end is None:
             self._matcher.roll_back(len(forced))
             return []
-        behind = [tuple(forced[i + 1 :]) + end for i in range(len(forced))]
-        self._record_matched(list(zip(forced, behind, strict=True)))
+        self._record_matched((*forced[i + 1 :], *end) for i in range(len(forced)))
         return forced
 
     def _refuse(self) -> Taken:
@@ -316,7 +315,7 @@ class Constraint:
         assert self._matcher is not None
         if self._matcher.accept(end[:1]) != 1:
             return self._cut()
-        self._record_matched([(end[0], end[1:])])
+        self._record_matched([end[1:]])
         return self._taken_with_forced(end[0])
 
     def _cut(self) -> Taken:
@@ -325,7 +324,7 @@ class Constraint:
         end = self._state.end
         if end and not self._state.is_lost:
             self._matcher.accept(end)
-            self._record_matched([(end[i], end[i + 1 :]) for i in range(len(end))])
+            self._record_matched(end[i + 1 :] for i in range(len(end)))
             self._state = self._state._replace(phase=_Phase.ENDED)
             return Taken(list(end), is_end=True, is_cut=True)
         token_ids = list(end) or sorted(self._end_token_ids)[:1]
@@ -345,11 +344,9 @@ class Constraint:
             num_thoughts=state.num_thoughts + num_thoughts,
         )
 
-    def _record_matched(
-        self, tokens: Sequence[tuple[int, tuple[int, ...] | None]]
-    ) -> None:
-        """Tokens stand that the matcher took, each with the end known behind it."""
-        for _, end in tokens:
+    def _record_matched(self, ends: Iterable[tuple[int, ...] | None]) -> None:
+        """Tokens stand that the matcher took: the end known behind each."""
+        for end in ends:
             state = self._state
             self._history.append(state)
             self._state = state._replace(
