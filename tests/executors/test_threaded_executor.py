@@ -24,7 +24,7 @@ class SlowExecutor:
         self._note("launch", plan)
         return plan
 
-    def sample(self, handle: StepPlan, masks_RV: object = None) -> None:
+    def sample(self, handle: StepPlan, masks: object = None) -> None:
         self._note("sample", handle)
 
     def collect(self, handle: StepPlan) -> StepResult:

@@ -70,7 +70,9 @@ class StepPlan:
     ``run_starts[i]`` on. Its tokens are the next ``run_lengths[i]`` of ``token_ids``, unless
     ``run_continues[i]``: then it is the single token that the executor sampled last for that row,
     which never had to leave the device. ``sample_runs`` lists the runs whose last position is
-    sampled; the results come in that order. Order of application: ``cleared_rows``,
+    sampled; the results come in that order. ``masked_runs`` are those of them that are expected to
+    get a mask of legal tokens: their tokens are best drawn when it is there, and not before. That is
+    a hint: the masks that come with ``sample`` decide. Order of application: ``cleared_rows``,
     ``added_rows``, ``page_updates``, then the runs.
     """
 
@@ -85,6 +87,7 @@ class StepPlan:
     run_continues: list[bool] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     sample_runs: list[int] = field(default_factory=list)
+    masked_runs: list[int] = field(default_factory=list)
     prompt_logprob_spans: list[PromptLogprobSpan] = field(default_factory=list)
 
     def __post_init__(self) -> None:
