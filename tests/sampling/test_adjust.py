@@ -86,7 +86,9 @@ def test_rows_match_the_plain_reference_together(position, has_mask):
     setups = setups_of(PARAMS)
     logits = torch.randn(len(setups), VOCAB) * 4
     masks = torch.rand(len(setups), VOCAB) < 0.5 if has_mask else None
-    got = adjusted(setups, logits, [position] * len(setups), None if masks is None else packed(masks))
+    got = adjusted(
+        setups, logits, [position] * len(setups), None if masks is None else packed(masks)
+    )
     for i, setup in enumerate(setups):
         mask = masks[i].tolist() if has_mask else None
         expected = reference(logits[i].tolist(), setup, position=position, mask=mask)

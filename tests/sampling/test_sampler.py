@@ -277,7 +277,10 @@ def test_only_legal_tokens_are_drawn(sampling):
     masks = torch.rand(200, 30) < 0.2
     masks[:, 29] = True
     result = sample(
-        sampler_with(30, *setups, max_rows=200), torch.randn(200, 30), list(range(200)), masks=packed(masks)
+        sampler_with(30, *setups, max_rows=200),
+        torch.randn(200, 30),
+        list(range(200)),
+        masks=packed(masks),
     )
     assert result.invalid == frozenset()
     assert all(masks[i, token_id] for i, token_id in enumerate(result.token_ids))

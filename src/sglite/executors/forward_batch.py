@@ -50,8 +50,7 @@ class HostDraws:
     def check(self, num_samples: int) -> None:
         """Assert the table above; used with ``--check`` and in tests."""
         assert (np.diff(self.samples) > 0).all(), "a sample draws twice"
-        assert not len(self.samples) or 0 <= self.samples[0], "no such sample"
-        assert not len(self.samples) or self.samples[-1] < num_samples, "no such sample"
+        assert ((self.samples >= 0) & (self.samples < num_samples)).all(), "no such sample"
         for values in (self.floats, self.integers):
             assert values is None or values.shape == (3, len(self.samples)), "parameters per draw"
 

@@ -163,7 +163,7 @@ class Rows:
         return bool(kept(SLACK)[token] and scores[token] >= best * (1 - SLACK))
 
     def check(self, tokens: list[int], legal: torch.Tensor | None = None) -> None:
-        """Assert that these are the sampler's, but for near ties; of ``legal`` ones, where given."""
+        """Assert that these are the sampler's, near ties aside; ``legal``: from these."""
         judge = self if legal is None else self.hiding(legal)
         by_sampler = self.by_sampler(None if legal is None else packed(legal))
         for row, (found, expected) in enumerate(zip(tokens, by_sampler, strict=True)):

@@ -191,8 +191,8 @@ class Program:
         ``draw_floats`` [3, draws]: temperature (0: the likeliest), top_p, min_p;
         ``draw_integers`` [3, draws]: seed, top_k, position. Without them every draw is the
         likeliest token. ``draw_samples`` [draws] says which samples draw, ascending; without it all
-        do. The others keep the token that they had. int64: ``input_ids``, ``out_slots``, ``draw_integers``; float32:
-        ``cos_sin``, ``draw_floats``; the others int32.
+        do. The others keep the token that they had. int64: ``input_ids``, ``out_slots``,
+        ``draw_integers``; float32: ``cos_sin``, ``draw_floats``; the others int32.
         """
 
     def draw(
