@@ -85,22 +85,21 @@ class OutputProcessor:
         if self._constraints:
             self._open.append(plan)
             plan.masked_runs = [
-                entry
-                for entry, run in enumerate(plan.sample_runs)
-                if plan.run_rows[run] in self._constraints
+                run for run in plan.sample_runs if plan.run_rows[run] in self._constraints
             ]
 
     def begin_masks(self, plan: StepPlan) -> PendingMasks:
         """Start to fill the masks of ``plan``. All steps before it have been judged."""
         assert self._filler is not None, "constraints need somebody who fills masks"
-        rows = [plan.run_rows[plan.sample_runs[entry]] for entry in plan.masked_runs]
-        sources: list[RowConstraint | None] = []
-        for row in rows:
+        entries, sources = [], []
+        for entry, run in enumerate(plan.sample_runs):
+            row = plan.run_rows[run]
             constraint = self._constraints.get(row)
             is_void = (plan.step_id, row) in self._void
-            masks = constraint is not None and constraint.needs_mask and not is_void
-            sources.append(constraint if masks else None)
-        return self._filler.begin(plan.masked_runs, sources)
+            if constraint is not None and constraint.needs_mask and not is_void:
+                entries.append(entry)
+                sources.append(constraint)
+        return self._filler.begin(entries, sources)
 
     def take_masks(self, plan: StepPlan, pending: PendingMasks) -> TokenMasks:
         """Wait for the masks of ``plan``."""
