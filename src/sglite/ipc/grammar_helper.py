@@ -70,7 +70,7 @@ class GrammarHelper:
         """
         if self.pid is not None:
             return
-        self._drop()
+        self.end()
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             self._socket, self._is_ready = ours, False
@@ -89,6 +89,16 @@ class GrammarHelper:
         deadline_s = time.monotonic() + limit_s
         self._send(Vet(spec, limit_s + OWN_CLOCK_S), deadline_s)
         return self._receive(deadline_s)
+
+    def end(self) -> int | None:
+        """End the process that is there; its exit code."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is None:
+            return None
+        self._process.kill()
+        return self._process.wait()
 
     def close(self) -> None:
         """End the process; there will be no other. From any thread; safe to repeat."""
@@ -111,10 +121,10 @@ class GrammarHelper:
         try:
             self._until(deadline_s).sendall(encode(message))
         except TimeoutError:
-            self._drop()
+            self.end()
             raise HelperLateError from None
         except (BrokenPipeError, ConnectionResetError):
-            raise HelperDiedError(self._drop()) from None
+            raise HelperDiedError(self.end()) from None
 
     def _receive(self, deadline_s: float) -> Vetted:
         header = self._read(HEADER_BYTES, deadline_s)
@@ -126,12 +136,12 @@ class GrammarHelper:
             try:
                 part = self._until(deadline_s).recv(num_bytes - len(data))
             except TimeoutError:
-                self._drop()
+                self.end()
                 raise HelperLateError from None
             except ConnectionResetError:
                 part = b""
             if not part:
-                raise HelperDiedError(self._drop())
+                raise HelperDiedError(self.end())
             data += part
         return data
 
@@ -140,13 +150,3 @@ class GrammarHelper:
         assert self._socket is not None, "the process was not started"
         self._socket.settimeout(max(1e-3, deadline_s - time.monotonic()))
         return self._socket
-
-    def _drop(self) -> int | None:
-        """End what is there; its exit code."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        if self._process is None:
-            return None
-        self._process.kill()
-        return self._process.wait()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,16 +33,15 @@ if TYPE_CHECKING:
 NICENESS = 5
 """Below the threads that compute tokens, yet not so far that a usual grammar would be late."""
 MAX_END_TOKENS = 65_536
-END_EFFORT = 20_000
+END_EFFORT = 4096
 STATM = Path("/proc/self/statm")
 
 VetOne = Callable[[GrammarSpec], Vetted]
 
 
 def main() -> None:
-    """Answer until the parent is gone, which may be at any moment."""
-    with suppress(BrokenPipeError, ConnectionResetError):
-        serve(make_vetter)
+    """Answer until the parent is gone."""
+    serve(make_vetter)
 
 
 def serve(make: Callable[[GrammarSetup], VetOne]) -> None:
@@ -51,18 +51,27 @@ def serve(make: Callable[[GrammarSetup], VetOne]) -> None:
         first = next(frames, None)
         if first is None:
             return
-        setup = msgspec.msgpack.decode(first, type=GrammarSetup)
-        vet_one = make(setup)
-        limit_resources(setup.max_extra_bytes)
-        sock.sendall(encode(Vetted()))
-        decoder = msgspec.msgpack.Decoder(Vet)
-        for frame in frames:
-            question = decoder.decode(frame)
-            # The parent keeps the time; should it die while native code runs here, this ends it.
-            signal.setitimer(signal.ITIMER_REAL, question.limit_s)
-            answer = vet_one(question.spec)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            sock.sendall(encode(answer))
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may go at any moment
+            _answer(sock, frames, msgspec.msgpack.decode(first, type=GrammarSetup), make)
+
+
+def _answer(
+    sock: socket.socket,
+    frames: Iterator[bytes],
+    setup: GrammarSetup,
+    make: Callable[[GrammarSetup], VetOne],
+) -> None:
+    vet_one = make(setup)
+    limit_resources(setup.max_extra_bytes)
+    sock.sendall(encode(Vetted()))
+    decoder = msgspec.msgpack.Decoder(Vet)
+    for frame in frames:
+        question = decoder.decode(frame)
+        # The parent keeps the time; should it die while native code runs here, this ends it.
+        signal.setitimer(signal.ITIMER_REAL, question.limit_s)
+        answer = vet_one(question.spec)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sock.sendall(encode(answer))
 
 
 def limit_resources(max_extra_bytes: int) -> None:

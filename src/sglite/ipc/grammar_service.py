@@ -203,6 +203,7 @@ class GrammarService:
                     self._cache.put(job.spec, result, _num_bytes(result))
             for done in waiters:
                 done(_outcome(result))
+        helper.end()
 
     def _next_job(self) -> _Job | None:
         """Wait for something to do; None once closed."""

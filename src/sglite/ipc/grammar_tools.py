@@ -31,7 +31,7 @@ def ends_of(setup: GrammarSetup) -> EndFinder:
     """What finds ends for the vocabulary of ``setup``."""
     from sglite.grammar.closing import EndFinder
 
-    return EndFinder(setup.vocabulary)
+    return EndFinder(setup.vocabulary.pieces)
 
 
 class GrammarTools:
