@@ -131,11 +131,16 @@ def _eat() -> None:
         kept.append(bytearray(16 << 20))
 
 
+def _fail() -> None:
+    raise RuntimeError("a bug")
+
+
 TROUBLES: dict[str, Callable[[], Any]] = {
     "hang": lambda: time.sleep(60.0),
     "nap": lambda: time.sleep(0.4),
     "crash": os.abort,
     "eat": _eat,
+    "fault": _fail,
     "kill": lambda: os.kill(os.getpid(), 9),
 }
 

@@ -85,9 +85,11 @@ def test_what_is_asked_twice_at_once_is_made_once(shared: GrammarService) -> Non
 
 def test_a_grammar_in_work_lets_others_pass(shared: GrammarService) -> None:
     asker = Asker(shared)
-    asker.ask("nap 2", "quick")
-    asker.wait_for(2)
-    assert [text for text, _ in asker.told] == ["quick", "nap 2"]
+    asker.ask("nap 2", "nap 3")
+    asker.wait_for(2)  # both processes are there
+    asker.ask("nap 4", "quick")
+    asker.wait_for(4)
+    assert [text for text, _ in asker.told[2:]] == ["quick", "nap 4"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,7 @@ def test_a_grammar_in_work_lets_others_pass(shared: GrammarService) -> None:
         ("complex", "regex is too complex"),
         ("slow", "regex is too complex"),
         ("crash", "crashes the library"),
+        ("fault", "by a fault of ours"),
         ("eat", "regex is too large"),
     ],
 )
@@ -130,7 +133,7 @@ def test_a_process_that_somebody_kills_is_replaced_and_nothing_lost(shared: Gram
     asker = Asker(shared)
     asker.outcome("good")
     before = shared.helper_pids
-    asker.ask("nap 3")
+    asker.ask("nap 5")
     wait_until(lambda: any(job.is_begun for job in list(shared._jobs.values())))
     for pid in before:
         os.kill(pid, signal.SIGKILL)

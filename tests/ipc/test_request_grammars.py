@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sglite.engine.engine import Engine
 from sglite.errors import CapacityError, EngineDeadError, RequestError
 from sglite.ipc.client import InProcessClient
 from sglite.ipc.grammar_service import Done, Outcome, PreparedGrammar
@@ -182,9 +183,7 @@ def test_an_answer_too_short_for_its_grammar_is_refused(setting: Setting) -> Non
     (short, error), (thinks, other) = setting.caller.refusals
     assert (short, thinks) == ("short", "thinks")
     assert isinstance(error, RequestError) and error.param == "max_new_tokens"
-    assert str(error) == (
-        "max_new_tokens is 2; the shortest answer that fits regex takes 3 tokens"
-    )
+    assert str(error) == ("max_new_tokens is 2; the shortest answer that fits regex takes 3 tokens")
     assert "takes 4 tokens" in str(other)
 
 
@@ -199,15 +198,15 @@ def test_the_end_of_the_engine_is_told_to_those_who_wait() -> None:
     assert len(setting.caller.finishes) == 1 and not setting.caller.refusals
 
 
-def test_a_fault_of_the_engine_is_told_to_those_who_wait(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_the_engine_is_told_to_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = Setting()
 
-    def fail() -> None:
+    def fail(engine: Engine) -> None:
         raise RuntimeError("broken")
 
     setting.submit(with_grammar("a"))
     setting.service.wait_for(1)
-    setting.driver.engine.step = fail  # type: ignore[method-assign]
+    monkeypatch.setattr(Engine, "step", fail)
     setting.submit(without_grammar("b"))
     setting.caller.wait_for_ends(1)
     setting.client.wait_until_stopped()

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sglite.errors import RequestError
 from sglite.grammar.backend import CompiledGrammar, GrammarTooComplexError, Matcher, Words
-from sglite.request import GrammarSpec
 
 NUM_WALKS = 8
 NUM_STEPS = 40
@@ -22,26 +20,17 @@ MAX_MASK_S = 0.25
 SEED = 20_160_924
 
 
-def try_out(
-    spec: GrammarSpec, compiled: CompiledGrammar, shortest_end: Sequence[int], *, num_words: int
-) -> None:
+def try_out(compiled: CompiledGrammar, shortest_end: Sequence[int], *, num_words: int) -> None:
     """Take legal tokens at random, from several places on the shortest way to the end.
 
-    ``num_words``: words of a mask. Raises RequestError where the grammar needs too much work.
+    ``num_words``: words of a mask. Raises GrammarTooComplexError where it is too much work.
     """
     chooser = random.Random(SEED)  # the same grammar is always told the same
     words_W = np.zeros(num_words, dtype=np.int32)
-    try:
-        for walk in range(NUM_WALKS):
-            matcher = compiled.start()
-            matcher.accept(shortest_end[: len(shortest_end) * walk // NUM_WALKS])
-            _walk(matcher, words_W, chooser)
-    except (GrammarTooComplexError, TimeoutError) as error:
-        raise RequestError(
-            f"{spec.kind} is too complex: finding out which tokens may come next takes too much "
-            "work; simplify it",
-            param=spec.kind,
-        ) from error
+    for walk in range(NUM_WALKS):
+        matcher = compiled.start()
+        matcher.accept(shortest_end[: len(shortest_end) * walk // NUM_WALKS])
+        _walk(matcher, words_W, chooser)
 
 
 def _walk(matcher: Matcher, words_W: Words, chooser: random.Random) -> None:
@@ -50,8 +39,9 @@ def _walk(matcher: Matcher, words_W: Words, chooser: random.Random) -> None:
             return
         began_s = time.thread_time()
         matcher.fill_mask(words_W)
-        if time.thread_time() - began_s > MAX_MASK_S:
-            raise TimeoutError
+        taken_s = time.thread_time() - began_s
+        if taken_s > MAX_MASK_S:
+            raise GrammarTooComplexError(f"a mask takes {taken_s:.2f} s; at most {MAX_MASK_S} s")
         legal = np.flatnonzero(np.unpackbits(words_W.view(np.uint8), bitorder="little"))
         if not len(legal):
             return

@@ -75,7 +75,9 @@ class InProcessClient:
 
     def __init__(self, engine: Engine, grammars: RequestGrammars | None = None) -> None:
         self._engine = engine
-        self._grammars = grammars or RequestGrammars(None, why_none="this engine has no grammars")
+        if grammars is None:  # an empty one is none of them
+            grammars = RequestGrammars(None, why_none="this engine has no grammars")
+        self._grammars = grammars
         self._waiting: dict[str, _Waiting] = {}
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sglite.grammar.specs import Whitespace
 from sglite.grammar.vocabulary import Vocabulary
 from sglite.request import GrammarSpec
 
@@ -18,7 +19,7 @@ class GrammarSetup(msgspec.Struct, frozen=True):
     """
 
     backend: str
-    whitespace: str
+    whitespace: Whitespace
     vocabulary: Vocabulary
     max_extra_bytes: int = 1 << 30
 
@@ -34,9 +35,11 @@ class Vet(msgspec.Struct, frozen=True):
 
 class Vetted(msgspec.Struct, frozen=True):
     """What a grammar is like, or why it is refused: ``error`` is for the client, ``param`` names
-    its field. ``shortest_end`` are the tokens of the shortest answer that was found.
+    its field. ``shortest_end`` are the tokens of the shortest answer that was found. ``fault`` is
+    for our log.
     """
 
     shortest_end: tuple[int, ...] = ()
     error: str | None = None
     param: str | None = None
+    fault: str | None = None

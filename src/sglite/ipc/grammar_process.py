@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sglite.errors import RequestError
-from sglite.grammar.backend import GrammarBackend
+from sglite.grammar.backend import GrammarBackend, GrammarTooComplexError
 from sglite.grammar.trial import try_out
 from sglite.ipc.frames import encode
 from sglite.ipc.grammar_messages import GrammarSetup, Vet, Vetted
@@ -94,19 +95,34 @@ def make_vetter(setup: GrammarSetup) -> VetOne:
 def vet(spec: GrammarSpec, backend: GrammarBackend, ends: EndFinder, *, num_words: int) -> Vetted:
     """Compile a grammar, find its shortest answer, and walk through it."""
     try:
-        compiled = backend.compile(spec)
-        end = ends.find(compiled.start(), max_tokens=MAX_END_TOKENS, effort=END_EFFORT)
-        if end is None:
-            raise RequestError(
-                f"no text was found that fits {spec.kind}; give it an easier way to an end",
-                param=spec.kind,
-            )
-        try_out(spec, compiled, end, num_words=num_words)
+        end = _shortest_end(spec, backend, ends, num_words=num_words)
     except RequestError as error:
         return Vetted(error=str(error), param=error.param or spec.kind)
+    except GrammarTooComplexError:
+        return _refusal(spec, "is too complex: the library gave up; simplify it")
     except (MemoryError, RecursionError):
-        return Vetted(error=f"{spec.kind} is too large; simplify it", param=spec.kind)
+        return _refusal(spec, "is too large; simplify it")
+    except Exception:  # noqa: BLE001  a fault of ours: the parent logs it, and this goes on
+        return Vetted(fault=traceback.format_exc())
     return Vetted(shortest_end=tuple(end))
+
+
+def _shortest_end(
+    spec: GrammarSpec, backend: GrammarBackend, ends: EndFinder, *, num_words: int
+) -> list[int]:
+    compiled = backend.compile(spec)
+    end = ends.find(compiled.start(), max_tokens=MAX_END_TOKENS, effort=END_EFFORT)
+    if end is None:
+        raise RequestError(
+            f"no text was found that fits {spec.kind}; give it an easier way to an end",
+            param=spec.kind,
+        )
+    try_out(compiled, end, num_words=num_words)
+    return end
+
+
+def _refusal(spec: GrammarSpec, reason: str) -> Vetted:
+    return Vetted(error=f"{spec.kind} {reason}", param=spec.kind)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ the grammars that wait ask for them. Whoever asked is answered within PATIENCE_S
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -203,7 +204,13 @@ class GrammarService:
                     self._cache.put(job.spec, result, _num_bytes(result))
             for done in waiters:
                 done(_outcome(result))
+            self._replace(helper)
         helper.end()
+
+    def _replace(self, helper: GrammarHelper) -> None:
+        """Start a process now where one was lost, before the next grammar has to wait for it."""
+        with contextlib.suppress(OSError, HelperLateError, HelperDiedError):
+            helper.start(self._tools.setup())
 
     def _next_job(self) -> _Job | None:
         """Wait for something to do; None once closed."""
@@ -233,12 +240,14 @@ class GrammarService:
             log_event(logger, logging.ERROR, "grammar_process_failed", cause=str(error))
             return None
         except Exception as error:  # a border: one grammar must not end the others
-            logger.error("grammar_failed", exc_info=error)
+            logger.error("grammar_failed", exc_info=error)  # its text goes to nobody else
             reason = "cannot be compiled, by a fault of ours"
         return _Refusal(f"{spec.kind} {reason}; simplify it", spec.kind)
 
     def _prepare(self, spec: GrammarSpec, helper: GrammarHelper) -> _Result:
         vetted = self._vet(spec, helper)
+        if vetted.fault is not None:
+            raise RuntimeError(vetted.fault)
         if vetted.error is not None:
             return _Refusal(vetted.error, vetted.param)
         try:
@@ -262,7 +271,8 @@ class GrammarService:
 
 def _busy() -> CapacityError:
     return CapacityError(
-        "other grammars are being compiled; try again in a moment", retry_after_s=RETRY_AFTER_S
+        "there was no time to compile this grammar; try again in a moment",
+        retry_after_s=RETRY_AFTER_S,
     )
 
 

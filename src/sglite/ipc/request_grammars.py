@@ -9,15 +9,24 @@ called in others.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.util
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sglite.errors import RequestError, SgliteError
+from sglite.errors import ConfigError, RequestError, SgliteError
+from sglite.grammar.closing import EndFinder
+from sglite.grammar.constraint import Constraint
+from sglite.grammar.vocabulary import read_vocabulary
+from sglite.ipc.grammar_messages import GrammarSetup
 from sglite.ipc.grammar_service import Done, GrammarService, Outcome, PreparedGrammar
+from sglite.ipc.grammar_tools import GrammarTools
 from sglite.request import GrammarSpec, Request
+from sglite.scheduler.plan import RowSetup
 
 if TYPE_CHECKING:
-    from sglite.grammar.constraint import Constraint
-    from sglite.scheduler.plan import RowSetup
+    from sglite.config import EngineConfig
+    from sglite.tokenizer import Tokenizer
 
 
 class RequestGrammars:
@@ -80,15 +89,13 @@ class RequestGrammars:
         It stands before the first token: the output that ``setup`` has is still to be replayed.
         None where the request is free.
         """
-        from sglite.grammar.constraint import Constraint
-
         prepared = self._open.get(setup.request_id)
         max_thinking_tokens = setup.sampling.max_thinking_tokens
         if prepared is None and (setup.thinking is None or max_thinking_tokens is None):
             return None
         return Constraint(
             None if prepared is None else prepared.compiled.start(),
-            ends=None if prepared is None else prepared.ends,
+            ends=_no_ends() if prepared is None else prepared.ends,
             shortest_end=() if prepared is None else prepared.shortest_end,
             max_new_tokens=setup.max_new_tokens,
             end_token_ids=frozenset(setup.stop_token_ids),
@@ -96,3 +103,41 @@ class RequestGrammars:
             max_thinking_tokens=max_thinking_tokens,
             jumps=self._jumps,
         )
+
+
+def make_request_grammars(
+    config: EngineConfig,
+    tokenizer: Tokenizer | None,
+    *,
+    vocab_size: int,
+    text_tokens: Iterable[str] = (),
+) -> RequestGrammars:
+    """Grammars as the options want them, for a model whose logits are ``vocab_size`` wide.
+
+    ``text_tokens`` are special tokens that a grammar may ask for, such as the markers of tool
+    calls. Starts nothing yet. Raises ConfigError where the library is not installed.
+    """
+    backend = config.grammar_backend
+    if backend == "none":
+        return RequestGrammars(None, why_none="grammars are off here (--grammar-backend none)")
+    if importlib.util.find_spec(backend) is None:
+        raise ConfigError(
+            f"--grammar-backend {backend} needs a library that is not installed; "
+            f'pip install "sglite[{backend}]"'
+        )
+    if tokenizer is None:
+        why = "grammars need the tokenizer, without which this engine runs (--skip-tokenizer-init)"
+        return RequestGrammars(None, why_none=why)
+
+    def make_setup() -> GrammarSetup:
+        vocabulary = read_vocabulary(tokenizer, vocab_size, text_tokens=text_tokens)
+        return GrammarSetup(backend, config.grammar_whitespace, vocabulary)
+
+    service = GrammarService(GrammarTools(make_setup))
+    return RequestGrammars(service, jumps=not config.disable_jump_forward)
+
+
+@functools.cache
+def _no_ends() -> EndFinder:
+    """For a request without a grammar, whose answer may end anywhere."""
+    return EndFinder(())
