@@ -120,27 +120,20 @@ def object_of(required: Sequence[str], **properties: object) -> tuple[str, str]:
 
 INTEGER = {"type": "integer"}
 STRING = {"type": "string"}
-TREE = {
-    "$defs": {
-        "node": {
-            "anyOf": [
-                {
-                    "type": "object",
-                    "properties": {"left": {"$ref": "#/$defs/node"}, "right": {"$ref": "#/$defs/node"}},
-                    "required": ["left", "right"],
-                    "additionalProperties": False,
-                },
-                {
-                    "type": "object",
-                    "properties": {"value": {"type": "number"}},
-                    "required": ["value"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    },
-    "$ref": "#/$defs/node",
+NODE = {"$ref": "#/$defs/node"}
+INNER = {
+    "type": "object",
+    "properties": {"left": NODE, "right": NODE},
+    "required": ["left", "right"],
+    "additionalProperties": False,
 }
+LEAF = {
+    "type": "object",
+    "properties": {"value": {"type": "number"}},
+    "required": ["value"],
+    "additionalProperties": False,
+}
+TREE = {"$defs": {"node": {"anyOf": [INNER, LEAF]}}, **NODE}
 ARITHMETIC = """start: sum
 sum: product (("+" | "-") product)*
 product: atom (("*" | "/") atom)*
@@ -159,7 +152,7 @@ GRAMMARS: dict[str, tuple[str, str]] = {
         ["a"],
         a={
             "type": "object",
-            "properties": {"b": {"type": "object", "properties": {"c": INTEGER}, "required": ["c"]}},
+            "properties": {"b": {"type": "object", "properties": {"c": INTEGER}}},
             "required": ["b"],
         },
     ),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,11 +26,11 @@ from sglite.grammar.candidates import Candidates, is_allowed
 
 MAX_PIECE_BYTES = 32
 """Longer tokens are not used when a text is divided into the fewest."""
-MAX_SUFFIXES = 16
-"""How many parts of a hint are tried at one place."""
+MAX_SUFFIXES = 8
+"""How many parts of a hint are tried at one place, of the longest and of the shortest each."""
 DISCREPANCY_COST = 0.25
-DEEP_TOKEN_COST = 0.005
-"""Going straight ahead for 50 tokens costs as much as taking the second candidate once."""
+DEEP_TOKEN_COST = 0.0005
+"""Going straight ahead for 500 tokens costs as much as taking the second candidate once."""
 WIDE_RANK_COST = 0.1
 MORE_EFFORT = 16
 """Places looked at for a shorter end besides as many as the first one took."""
@@ -58,8 +59,9 @@ class EndFinder:
         """Tokens that ``matcher`` accepts and behind which the text may end; None: none found.
 
         ``max_tokens`` bounds them, ``effort`` the places that are looked at (tens of microseconds
-        each). ``hints`` are ends of places nearby; with them the first end that fits is taken,
-        without them it goes on for as long again to find a shorter one. Changes nothing.
+        each). ``hints`` are ends of places nearby, of the last of which any part may help; with
+        them the first end that fits is taken, without them it goes on for as long again to find a
+        shorter one. Changes nothing.
         """
         for hint in hints:
             if len(hint) <= max_tokens and matcher.ends_after(hint):
@@ -169,7 +171,7 @@ class _Search:
         self._finder = finder
         self._start = matcher
         self._max_tokens = max_tokens
-        self._hints = [np.array(hint, np.int64) for hint in hints if hint]
+        self._hint = np.array(hints[-1] if hints else (), np.int64)
         self._is_content = bool(hints)
         # A way of short tokens may become a shorter one of long tokens.
         self._max_path = 4 * max_tokens + 16
@@ -180,7 +182,8 @@ class _Search:
 
     def run(self, effort: int) -> list[int] | None:
         """Look at up to ``effort`` places."""
-        self._visit(_Place(self._start.fork(), []))
+        with suppress(GrammarTooComplexError):
+            self._visit(_Place(self._start.fork(), []))
         num_visited = 1
         while num_visited < effort and not (self.best is not None and self._is_content):
             drawn = self._orders[num_visited % 2].draw()
@@ -197,10 +200,14 @@ class _Search:
         if len(parent.token_ids) >= self._max_path:
             return
         token_id = parent.candidates[rank]
-        matcher = parent.matcher.fork()
-        if matcher.accept([token_id]) == 1:
-            cost = parent.cost + DISCREPANCY_COST * rank
-            self._visit(_Place(matcher, [*parent.token_ids, token_id], cost))
+        place = _Place(
+            parent.matcher.fork(),
+            [*parent.token_ids, token_id],
+            parent.cost + DISCREPANCY_COST * rank,
+        )
+        with suppress(GrammarTooComplexError):
+            if place.matcher.accept([token_id]) == 1:
+                self._visit(place)
 
     def _visit(self, place: _Place) -> None:
         matcher = place.matcher
@@ -210,22 +217,23 @@ class _Search:
         if matcher.is_accepting:
             self._keep(place.token_ids)
             return
-        try:
-            matcher.fill_mask(self._words_W)
-        except GrammarTooComplexError:
-            return
+        matcher.fill_mask(self._words_W)
         if not self._end_as_hinted(place):
             self._open(place)
 
     def _end_as_hinted(self, place: _Place) -> bool:
-        """Whether the last part of a hint ends the text from here; the shortest such is kept."""
-        for hint in self._hints:
-            starts = np.flatnonzero(is_allowed(self._words_W, hint))[: -MAX_SUFFIXES - 1 : -1]
-            for start in starts.tolist():
-                suffix = hint[start:].tolist()
-                if place.matcher.ends_after(suffix):
-                    self._keep(place.token_ids + suffix)
-                    return True
+        """Whether a last part of the hint ends the text from here in few enough tokens.
+
+        A text that went along the hint has passed its first tokens; one that turned off it early
+        needs its last ones.
+        """
+        starts = np.flatnonzero(is_allowed(self._words_W, self._hint)).tolist()
+        if len(starts) > 2 * MAX_SUFFIXES:
+            starts = starts[:MAX_SUFFIXES] + starts[-MAX_SUFFIXES:]
+        for start in starts:
+            suffix = self._hint[start:].tolist()
+            if place.matcher.ends_after(suffix) and self._keep(place.token_ids + suffix):
+                return True
         return False
 
     def _open(self, place: _Place) -> None:
@@ -240,15 +248,16 @@ class _Search:
         for order in self._orders:
             order.push(place)
 
-    def _keep(self, token_ids: list[int]) -> None:
+    def _keep(self, token_ids: list[int]) -> bool:
         """Remember an end, divided into fewer tokens if possible, if none so far is as short."""
         limit = self._max_tokens if self.best is None else len(self.best) - 1
-        text = self._finder.text(token_ids)
-        if len(text) > MAX_PIECE_BYTES * limit:
-            return
-        fewest = self._finder.fewest_tokens(text)
+        if len(token_ids) > 4 * limit + 16:
+            return False
+        fewest = self._finder.fewest_tokens(self._finder.text(token_ids))
         if fewest and len(fewest) < len(token_ids) and self._start.ends_after(fewest):
             token_ids = fewest
-        if len(token_ids) <= limit:
-            self.best = token_ids
-            self._max_path = min(self._max_path, 4 * len(token_ids))
+        if len(token_ids) > limit:
+            return False
+        self.best = token_ids
+        self._max_path = min(self._max_path, 4 * len(token_ids))
+        return True
