@@ -1,6 +1,6 @@
 """The contract of a grammar library: compile, mask for a row, accept, roll back, jump.
 
-Shape legend: M matchers, W words of 32 tokens; bit ``i`` of word ``w`` stands for token ``32 * w + i``.
+Shape legend: M matchers, W words of 32 tokens; bit ``i`` of word ``w`` is token ``32 * w + i``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ A rule goes on until the next ``name ::=``. Escapes are those of JSON and ``\x41
 
 from __future__ import annotations
 
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from sglite.errors import RequestError
 from sglite.grammar.expressions import (
@@ -261,8 +261,8 @@ class _Parser:
                 break
             part = self._part(depth)
             while self._kind() == "repeat":
-                least, most = self._take("repeat").value  # type: ignore[misc]
-                part = Repeat(part, least, most)
+                bounds: Any = self._take("repeat").value
+                part = Repeat(part, *bounds)
             parts.append(part)
         return parts[0] if len(parts) == 1 else Seq(tuple(parts))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Union
 
 MAX_CODE_POINT = 0x10FFFF
 SURROGATES = (0xD800, 0xDFFF)
@@ -54,7 +53,7 @@ class Ref:
     name: str
 
 
-Expression = Union[Chars, Seq, Alt, Repeat, Ref]
+Expression = Chars | Seq | Alt | Repeat | Ref
 
 EMPTY = Seq(())
 

@@ -54,7 +54,8 @@ def lark_of_ebnf(rules: Rules) -> str:
 def _loop_instead(name: str, expression: Expression) -> Expression:
     """``a ::= x a | y`` as ``x* y``: people write loops so, and a loop is regular."""
     options = expression.options if isinstance(expression, Alt) else (expression,)
-    looped, others = [], []
+    looped: list[tuple[Expression, ...]] = []
+    others: list[tuple[Expression, ...]] = []
     for option in options:
         parts = option.parts if isinstance(option, Seq) else (option,)
         is_looped = len(parts) > 1 and parts[-1] == Ref(name)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Union
 
 from sglite.grammar.expressions import (
     Alt,
@@ -39,7 +38,7 @@ class Lexeme:
     body: Expression
 
 
-Node = Union[Lexeme, Expression]
+Node = Lexeme | Expression
 """An expression whose regular parts are lexemes; Seq, Alt and Repeat hold nodes."""
 
 
@@ -200,7 +199,7 @@ class _Places:
 
     def _solve(self) -> None:
         """First sets, then what follows, each until nothing changes."""
-        while any([self._update_rule(name) for name in self._nodes]):
+        while any(self._update_rule(name) for name in self._nodes):
             pass
         size = -1
         while size != self._size():

@@ -18,7 +18,7 @@ MAX_SCHEMA_NODES = 5_000
 MAX_REGEX_BYTES = 4 * 1024
 MAX_GROUP_DEPTH = 32
 MAX_NESTED_REPEATS = 1_024
-"""Product of the bounds of repeats that stand in each other; one alone may be larger, to MAX_REPEAT.
+"""Product of the bounds of repeats that stand in each other; one alone may go to MAX_REPEAT.
 
 ``(a{32}){32}`` is allowed, ``(a{1000}){1000}`` is not: its automaton has a million states.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
@@ -20,11 +20,34 @@ from sglite.grammar.expressions import rust_regex
 from sglite.grammar.lark import lark_of_ebnf, lark_of_tags
 from sglite.grammar.limits import parse_json
 from sglite.grammar.regex_parser import parse_regex
-from sglite.grammar.schema_keywords import Enforced, not_enforced, prepare_schema
+from sglite.grammar.schema_keywords import (
+    Enforced,
+    has_open_names,
+    is_exact,
+    not_enforced,
+    prepare_schema,
+)
 from sglite.grammar.specs import Whitespace, parse_choices
 from sglite.grammar.structural_tag import JsonContent, map_contents, parse_structural_tag
 from sglite.grammar.vocabulary import Vocabulary
 from sglite.request import GrammarSpec
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+
+def _find_unsure(schema: dict[str, Any]) -> set[str]:
+    """Keywords that llguidance knows, but does not enforce so that every validator is content."""
+    unsure = set()
+    least = schema.get("minProperties")
+    if isinstance(least, int) and least > 1 and has_open_names(schema):
+        # The same name twice is one property to whoever parses the text.
+        unsure.add("minProperties")
+    if "multipleOf" in schema and not is_exact(schema["multipleOf"]):
+        # 0.07 is no multiple of 0.01 in double precision, in which validators divide.
+        unsure.add("multipleOf")
+    return unsure
+
 
 ENFORCED = Enforced(
     keywords=frozenset(
@@ -34,8 +57,12 @@ ENFORCED = Enforced(
         "properties required type".split()
     ),
     formats=frozenset("date date-time duration email hostname ipv4 ipv6 time uri uuid".split()),
+    find_unsure=_find_unsure,
 )
 """Found by experiment with version 1.9, tests/grammar/test_llguidance_backend.py."""
+
+ESCAPES = 'bfnrt\\"'
+"""Not by number: a name of a property that is written so would escape what holds for it."""
 
 MAX_LEXER_STATES = 50_000
 """States that one text may visit, 1-2 KB each; a text of some thousand tokens visits hundreds."""
@@ -228,7 +255,7 @@ class LlguidanceBackend:
         grammar = LLMatcher.grammar_from_lark(lark_of_tags(checked))
         return self._finish(grammar, spec.kind, tuple(sorted(ignored)))
 
-    def _needs_one_of(self, schema: dict[str, Any], options: dict[str, Any]) -> bool:
+    def _needs_one_of(self, schema: dict[str, Any], options: JsonCompileOptions) -> bool:
         """Whether the schema has a ``oneOf`` whose branches are not known to be disjoint."""
         if "oneOf" not in json.dumps(schema):
             return False
@@ -236,9 +263,10 @@ class LlguidanceBackend:
         message = LLMatcher.validate_grammar(grammar, limits=self._limits)
         return "oneOf constraints" in message
 
-    def _json_options(self) -> Any:
+    def _json_options(self) -> JsonCompileOptions:
         if self._whitespace == "free":
             return {
+                "json_allowed_escapes": ESCAPES,
                 "whitespace_flexible": True,
                 "whitespace_pattern": r"[ \n\r\t]{1,20}",
                 "item_separator": ",",
@@ -246,6 +274,7 @@ class LlguidanceBackend:
             }
         space = " " if self._whitespace == "single" else ""
         return {
+            "json_allowed_escapes": ESCAPES,
             "whitespace_flexible": False,
             "item_separator": f",{space}",
             "key_separator": f":{space}",

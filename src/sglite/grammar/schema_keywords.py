@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
+from urllib.parse import quote, unquote
 
 from sglite.errors import RequestError
 from sglite.grammar.expressions import rust_regex
 from sglite.grammar.regex_parser import parse_regex
+from sglite.grammar.schema_dialects import as_newest, is_old_draft
 
 SCHEMA = frozenset(
     "additionalItems additionalProperties contains else if items not propertyNames then "
@@ -41,12 +44,35 @@ ASSERTIONS = (
 """Keywords that make a difference to what is valid; all others are annotations."""
 
 
+NUMBERS = frozenset(
+    "const enum exclusiveMaximum exclusiveMinimum maximum minimum multipleOf".split()
+)
+MAX_EXACT_INTEGER = 2**53
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("enum", "required", "prefixItems", "allOf", "anyOf", "oneOf"), list),
+    **dict.fromkeys(("$ref", "pattern", "format"), str),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), (int, float)),
+    **dict.fromkeys(("minProperties", "maxProperties", "multipleOf"), (int, float)),
+    **dict.fromkeys(("minimum", "maximum"), (int, float)),
+    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), (int, float, bool)),
+    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions"), dict),
+    "type": (str, list),
+}
+"""What the value of a keyword has to be."""
+LISTS_OF_NAMES = frozenset({"required", "type"})
+
+
 @dataclass(frozen=True, slots=True)
 class Enforced:
-    """What a library enforces: keywords, and values of ``format``."""
+    """What a library enforces: keywords, and values of ``format``.
+
+    ``find_unsure`` names those keywords of one schema that it does not enforce beside the others.
+    """
 
     keywords: frozenset[str]
     formats: frozenset[str]
+    find_unsure: Callable[[dict[str, Any]], set[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +116,7 @@ class _SchemaFilter:
 
     def __init__(self, root: Any, enforced: Enforced, param: str) -> None:
         self._root = root
+        self._is_old = is_old_draft(root)
         self._enforced = enforced
         self._param = param
         self.left_out: set[str] = set()
@@ -100,9 +127,17 @@ class _SchemaFilter:
             return schema
         if not isinstance(schema, dict):
             raise self._refusal(f"has {str(schema)[:80]!r} where a schema has to be")
-        kept = {}
         for name, value in schema.items():
-            if name in ASSERTIONS and self._is_enforced(name, value):
+            self._check_kind(name, value)
+        newest = as_newest(schema, is_old=self._is_old)
+        unsure = self._enforced.find_unsure(newest)
+        kept = {}
+        for name, value in newest.items():
+            if name not in ASSERTIONS:
+                continue
+            if name in unsure:
+                self.left_out.add(name)
+            elif self._is_enforced(name, value):
                 kept[name] = self._take_value(name, value)
         return kept
 
@@ -112,18 +147,23 @@ class _SchemaFilter:
                 return True
             self.left_out.add(f"format: {str(value)[:40]}")
             return False
-        if name in self._enforced.keywords or _says_nothing(name, value):
-            return name in self._enforced.keywords
+        if name in self._enforced.keywords:
+            return True
         self.left_out.add(name)
         return False
 
     def _take_value(self, name: str, value: Any) -> Any:
         if name == "$ref":
-            self._check_reference(value)
+            return self._reference(value)
+        if name in NUMBERS:
+            self._check_number(name, value)
         if name == "pattern":
             return self._pattern(value)
         if name == "items" and isinstance(value, list):
-            return [self.take(schema) for schema in value]
+            raise self._refusal(
+                "has a list as items, which JSON Schema has not had since draft 2020-12; use "
+                "prefixItems"
+            )
         if name in SCHEMA:
             return self.take(value)
         if name in SCHEMAS:
@@ -148,23 +188,54 @@ class _SchemaFilter:
             raise self._refusal("has a pattern that is not a string")
         return f"^{rust_regex(parse_regex(pattern, param=self._param, is_search=True))}$"
 
-    def _check_reference(self, reference: Any) -> None:
-        """Refuse a reference to anything but a part of this schema."""
+    def _check_kind(self, name: str, value: Any) -> None:
+        kinds = KINDS.get(name)
+        is_right = kinds is None or isinstance(value, kinds)
+        if is_right and name in LISTS_OF_NAMES and isinstance(value, list):
+            is_right = all(isinstance(item, str) for item in value)
+        if not is_right:
+            raise self._refusal(f"has {str(value)[:80]!r} as {name}, which is no value of it")
+
+    def _check_number(self, name: str, value: Any) -> None:
+        """Refuse what a library that computes in double precision would take for another number."""
+        if isinstance(value, list):
+            for item in value:
+                self._check_number(name, item)
+        elif isinstance(value, dict):
+            self._check_number(name, list(value.values()))
+        elif isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
+            raise self._refusal(
+                f"has {value} in {name}; integers are exact up to {MAX_EXACT_INTEGER} alone"
+            )
+
+    def _reference(self, reference: Any) -> str:
+        """The reference as a URI. Refuses one to anything but a part of this schema."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise self._refusal(
                 f"has $ref {str(reference)[:80]!r}; references to parts of the same schema are "
                 "possible alone (#/$defs/...)"
             )
         target = self._root
-        for step in reference[1:].split("/")[1:]:
+        for step in unquote(reference)[1:].split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
             target = _step_into(target, key)
         has_target = isinstance(target, (dict, bool)) and reference[1:2] in ("", "/")
         if not has_target:
             raise self._refusal(f"has $ref {reference[:80]!r}, which leads nowhere")
+        return quote(unquote(reference), safe="#/~$")
 
     def _refusal(self, what: str) -> RequestError:
         return RequestError(f"{self._param} {what}", param=self._param)
+
+
+def has_open_names(schema: dict[str, Any]) -> bool:
+    """Whether an object may have properties that it does not list; one may come twice then."""
+    return schema.get("additionalProperties") is not False or "patternProperties" in schema
+
+
+def is_exact(number: Any) -> bool:
+    """Whether double precision has the number itself; 0.5 it has, 0.1 not."""
+    return not isinstance(number, float) or Fraction(str(number)) == Fraction(number)
 
 
 def _step_into(value: Any, key: str) -> Any:
@@ -173,10 +244,3 @@ def _step_into(value: Any, key: str) -> Any:
     if isinstance(value, list) and key.isdigit() and int(key) < len(value):
         return value[int(key)]
     return None
-
-
-def _says_nothing(name: str, value: Any) -> bool:
-    """Whether a keyword has a value that allows everything."""
-    return (name == "uniqueItems" and value is False) or (
-        name in ("unevaluatedProperties", "unevaluatedItems", "propertyNames") and value is True
-    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from sglite.errors import RequestError
 from sglite.grammar.expressions import Expression, literal
@@ -23,10 +23,9 @@ PARAM = "structural_tag"
 
 @dataclass(frozen=True, slots=True)
 class Regular:
-    """A plain text or a regular expression; ``pattern`` is None for the former."""
+    """A plain text or a regular expression."""
 
     expression: Expression
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class SeparatedTags:
     stop_after_first: bool
 
 
-Format = Union[Regular, JsonContent, AnyText, Sequence, Options, Tag, TriggeredTags, SeparatedTags]
+Format = Regular | JsonContent | AnyText | Sequence | Options | Tag | TriggeredTags | SeparatedTags
 
 
 def parse_structural_tag(parsed: Any) -> Format:
@@ -146,7 +145,7 @@ def _parse_format(parsed: Any) -> Format:
 
 def _parse_const(parsed: dict[str, Any]) -> Format:
     text = _text(parsed, "value")
-    return Regular(literal(text), text)
+    return Regular(literal(text))
 
 
 def _parse_schema(parsed: dict[str, Any]) -> Format:
