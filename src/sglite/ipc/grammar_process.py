@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 NICENESS = 5
 """Below the threads that compute tokens, yet not so far that a usual grammar would be late."""
 MAX_END_TOKENS = 65_536
-END_EFFORT = 4096
+END_EFFORTS = (256, 1024, 4096, 16_384)
+"""Places that are looked at for an end, one after the other: a place may take a hundred times as
+long as another, and there is a limit of time."""
+END_SEARCH_S = 0.4
+"""After so much processor time there is no further, four times longer search."""
 STATM = Path("/proc/self/statm")
 
 VetOne = Callable[[GrammarSpec], Vetted]
@@ -111,7 +116,10 @@ def _shortest_end(
     spec: GrammarSpec, backend: GrammarBackend, ends: EndFinder, *, num_words: int
 ) -> list[int]:
     compiled = backend.compile(spec)
-    end = ends.find(compiled.start(), max_tokens=MAX_END_TOKENS, effort=END_EFFORT)
+    began_s, end = time.thread_time(), None
+    for effort in END_EFFORTS:
+        if end is None and time.thread_time() - began_s < END_SEARCH_S:
+            end = ends.find(compiled.start(), max_tokens=MAX_END_TOKENS, effort=effort)
     if end is None:
         raise RequestError(
             f"no text was found that fits {spec.kind}; give it an easier way to an end",
