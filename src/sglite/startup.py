@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sglite.config import EngineConfig
 from sglite.engine.output_processor import MakeStopChecker
 from sglite.ipc.client import InProcessClient
+from sglite.ipc.request_grammars import make_request_grammars
 from sglite.observability.events import EventStream
 from sglite.validation import RequestLimits
 
@@ -72,7 +73,8 @@ def start_engine(config: EngineConfig) -> Started:
         options=parts.config,
         model_context_length=info.spec.context_length,
     )
-    client = InProcessClient(parts.engine)
+    grammars = make_request_grammars(config, tokenizer, vocab_size=info.spec.vocab_size)
+    client = InProcessClient(parts.engine, grammars)
     defaults = info.generation_defaults
     return Started(client, parts.config, tokenizer, info.spec, defaults, limits, events)
 
