@@ -61,7 +61,14 @@ def start_engine(config: EngineConfig) -> Started:
         from sglite.observability.narration import Narrator
 
         events.subscribe(Narrator(tokenizer))
-    parts = assemble_engine(config, info, make_checker=_checkers(tokenizer), events=events)
+    grammars = make_request_grammars(config, tokenizer, vocab_size=info.spec.vocab_size)
+    parts = assemble_engine(
+        config,
+        info,
+        make_checker=_checkers(tokenizer),
+        make_constraint=grammars.make_constraint,
+        events=events,
+    )
     eos_token_ids = frozenset(info.generation_defaults.eos_token_ids)
     if tokenizer is not None:
         eos_token_ids |= tokenizer.eos_token_ids
@@ -73,7 +80,6 @@ def start_engine(config: EngineConfig) -> Started:
         options=parts.config,
         model_context_length=info.spec.context_length,
     )
-    grammars = make_request_grammars(config, tokenizer, vocab_size=info.spec.vocab_size)
     client = InProcessClient(parts.engine, grammars)
     defaults = info.generation_defaults
     return Started(client, parts.config, tokenizer, info.spec, defaults, limits, events)

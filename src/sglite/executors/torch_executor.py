@@ -73,10 +73,7 @@ class TorchExecutor:
     def launch(self, plan: StepPlan) -> StepHandle:
         """Run the forward pass of ``plan``."""
         started_s = time.perf_counter()
-        for row in plan.cleared_rows:
-            self._sampling.clear_row(row)
-        for setup in plan.added_rows:
-            self._sampling.set_row(setup)
+        self._sampling.apply(plan)
         self._rows.apply(plan)
         hidden_TE, offsets = self._forward(plan)
         return StepHandle(plan, hidden_TE, offsets, started_s)

@@ -12,8 +12,10 @@ from typing import NamedTuple, Protocol
 import torch
 
 from sglite.grammar.backend import Words
+from sglite.host.cores import usable_cores
 from sglite.sampling.masks import TokenMasks
 
+MAX_THREADS = 4
 MIN_ROWS_PER_THREAD = 8
 """Handing work to a thread costs as much as a mask."""
 
@@ -50,21 +52,20 @@ class PendingMasks:
 class MaskFiller:
     """Threads that fill masks for a vocabulary of ``vocab_size`` logits."""
 
-    def __init__(self, vocab_size: int, *, num_threads: int) -> None:
+    def __init__(self, vocab_size: int, *, num_threads: int | None = None) -> None:
         self._num_words = -(-vocab_size // 32)
-        self._num_threads = num_threads
-        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="grammar-masks")
+        self._num_threads = num_threads or min(MAX_THREADS, len(usable_cores()))
+        self._pool = ThreadPoolExecutor(self._num_threads, thread_name_prefix="grammar-masks")
 
-    def begin(self, entries: list[int], sources: Sequence[MaskSource | None]) -> PendingMasks:
-        """Start to fill a mask for each entry; a source that is None leaves its row free.
+    def begin(self, entries: list[int], sources: Sequence[MaskSource]) -> PendingMasks:
+        """Start to fill a mask for each entry.
 
         The sources are not to be changed until the masks are there.
         """
-        words_MW = torch.full((len(entries), self._num_words), -1, dtype=torch.int32)
-        todo = [row for row, source in enumerate(sources) if source is not None]
-        num_parts = min(self._num_threads, -(-len(todo) // MIN_ROWS_PER_THREAD))
+        words_MW = torch.empty((len(entries), self._num_words), dtype=torch.int32)
+        num_parts = min(self._num_threads, -(-len(sources) // MIN_ROWS_PER_THREAD))
         parts = [
-            self._pool.submit(_fill, sources, todo[part::num_parts], words_MW)
+            self._pool.submit(_fill, sources, range(part, len(sources), num_parts), words_MW)
             for part in range(num_parts)
         ]
         return PendingMasks(TokenMasks(entries, words_MW), parts)
@@ -75,15 +76,13 @@ class MaskFiller:
 
 
 def _fill(
-    sources: Sequence[MaskSource | None], rows: list[int], words_MW: torch.Tensor
+    sources: Sequence[MaskSource], rows: range, words_MW: torch.Tensor
 ) -> dict[int, Exception]:
     failed: dict[int, Exception] = {}
     words = words_MW.numpy()
     for row in rows:
-        source = sources[row]
-        assert source is not None
         try:
-            source.fill_mask(words[row])
+            sources[row].fill_mask(words[row])
         except Exception as error:  # noqa: BLE001  a border: it is told to that request alone
             failed[row] = error
             words[row] = -1
