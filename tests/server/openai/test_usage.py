@@ -22,7 +22,8 @@ def test_a_prompt_and_its_cached_tokens_count_once_whatever_n_is():
         "completion_tokens": 7,
         "total_tokens": 19,
         "prompt_tokens_details": {"cached_tokens": 3},
-        "reasoning_tokens": 0,
+        "completion_tokens_details": {"reasoning_tokens": 0},
+            "reasoning_tokens": 0,
     }
     assert meter.cache_details() == {
         "cached_tokens_details": {"device": 3, "host": 0, "storage": 0}
