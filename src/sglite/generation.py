@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sglite.parsing.thoughts import ThoughtCounter
+from sglite.parsing.thinking_tokens import ThoughtCounter
 from sglite.request import FinishReason, OutputBatch, Request, RequestFinish, TokenLogprobs
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sglite.parsing.formats import detect_reasoning_format, detect_tool_format, markers
-from sglite.parsing.thoughts import end_of_prompt
+from sglite.parsing.thinking_tokens import end_of_prompt
 from sglite.request import Thinking
 
 if TYPE_CHECKING:

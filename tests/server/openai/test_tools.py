@@ -63,7 +63,7 @@ def test_what_asks_for_more_becomes_a_tag(body, field, names):
     found = use(**{"tools": BOTH, **body})
     assert (found.field, found.names) == (field, names)
     assert json.loads(found.tag)["type"] == "structural_tag"
-    assert all((name in found.tag) == (name in names) for name in ("get_weather", "get_time", "f"))
+    assert all((name in found.tag) == (name in names) for name in ("get_weather", "get_time"))
 
 
 def test_the_tag_says_whether_and_how_often_to_call():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sglite.parsing.thoughts import ThoughtCounter, end_of_prompt
+from sglite.parsing.thinking_tokens import ThoughtCounter, end_of_prompt
 from sglite.request import Thinking
 
 START, END, CONTROL = 3, 4, 1
