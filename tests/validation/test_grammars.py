@@ -34,7 +34,10 @@ def refused(check, value) -> RequestError:
     return caught.value
 
 
-@pytest.mark.parametrize("value", [{"b": 1, "a": [1.0, None, "é"]}, '{"b" : 1, "a":[1.0,null,"é"]}'])
+SCHEMAS = [{"b": 1, "a": [1.0, None, "é"]}, '{"b" : 1, "a":[1.0,null,"é"]}']
+
+
+@pytest.mark.parametrize("value", SCHEMAS, ids=["object", "text"])
 def test_a_schema_becomes_compact_text_with_its_keys_in_order(value):
     text = schema_text("field", value)
     assert text == '{"b":1,"a":[1.0,null,"é"]}'
@@ -79,7 +82,8 @@ def test_an_empty_text_is_none(check):
 def test_choices_are_a_bounded_list_of_texts():
     assert choices("field", ["a", "b"]) == choices("field", ("a", "b")) == ("a", "b")
     assert choices("field", []) == ()
-    for value in ("ab", 5, {"a": 1}, [5], [""], [None], ["a"] * (MAX_CHOICES + 1), ["x" * 4096] * 17):
+    too_many, too_long = ["a"] * (MAX_CHOICES + 1), ["x" * 4096] * 17
+    for value in ("ab", 5, {"a": 1}, [5], [""], [None], too_many, too_long):
         refused(choices, value)
 
 
@@ -109,7 +113,8 @@ def test_two_grammars_are_refused_by_both_names(first, second):
 
 def test_unset_ones_do_not_count():
     check_one_grammar({"a": None, "b": (), "c": "x"})
-    params = sampling_params_from_dict({"regex": "", "choice": [], "ebnf": None, "json_schema": "{}"})
+    unset = {"regex": "", "choice": [], "ebnf": None}
+    params = sampling_params_from_dict({**unset, "json_schema": "{}"})
     assert params.grammar.text == "{}"
     assert sampling_params_from_dict({"json_schema": ""}).grammar is None
 

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sglite.parsing.formats import detect_reasoning_format, detect_tool_format, markers
+from sglite.parsing.formats import (
+    REASONING_FORMATS,
+    detect_reasoning_format,
+    detect_tool_format,
+    markers,
+)
 from sglite.parsing.thinking_tokens import end_of_prompt
 from sglite.request import Thinking
 
 if TYPE_CHECKING:
     from sglite.tokenizer import Tokenizer
-
-OPEN_FORMATS = ("deepseek-r1",)
-"""Formats of models whose answers begin inside of thoughts, whether the prompt says so or not."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFormat:
@@ -50,7 +51,8 @@ class ModelFormat:
     def chat_thinking(self, prompt_token_ids: Sequence[int], *, is_off: bool) -> Thinking | None:
         """The same for a rendered chat; ``is_off``: the call asked for an answer without."""
         thinking = self.thinking(prompt_token_ids, may_begin=not is_off)
-        if thinking is None or self.reasoning_format not in OPEN_FORMATS:
+        form = REASONING_FORMATS.get(self.reasoning_format or "")
+        if thinking is None or form is None or not form.is_always_thinking:
             return thinking
         return self.open_thinking()
 
@@ -74,7 +76,7 @@ def find_model_format(
     template = "\n".join(tokenizer.chat_template_sources.values())
     tool_format = _settled(tool_parser, detect_tool_format(template))
     reasoning_format = _settled(reasoning_parser, detect_reasoning_format(template))
-    marks = [*markers(tool_format), *markers(reasoning_format)]
+    marks = markers(tool_format, reasoning_format)
     special_ids = tokenizer.special_token_ids
     return ModelFormat(
         tool_format=tool_format,
@@ -92,7 +94,7 @@ def _settled(option: str, detected: str | None) -> str | None:
 def _thought_ids(tokenizer: Tokenizer, reasoning_format: str | None) -> tuple[int, int] | None:
     if reasoning_format is None:
         return None
-    start_id, end_id = (_single_id(tokenizer, mark) for mark in markers(reasoning_format))
+    start_id, end_id = (_single_id(tokenizer, mark) for mark in markers(None, reasoning_format))
     return None if start_id is None or end_id is None else (start_id, end_id)
 
 

@@ -44,7 +44,7 @@ def test_thoughts_come_before_words():
 
 def test_a_call_begins_with_its_name_and_goes_on_with_arguments():
     [first, second, last], num_calls = deltas(
-        AnswerPiece(text="I look.", calls=(ToolCallPiece(0, "f", '{"a"'), ToolCallPiece(0, None, ":"))),
+        AnswerPiece("I look.", calls=(ToolCallPiece(0, "f", '{"a"'), ToolCallPiece(0, None, ":"))),
         AnswerPiece(calls=(ToolCallPiece(0, None, " 1}"), ToolCallPiece(1, "g"))),
         AnswerPiece(calls=(ToolCallPiece(1, None, "{}"),)),
     )

@@ -91,7 +91,7 @@ class ParseApi:
         parser = make_answer_parser(name, None, tool_names=_tool_names(body.get("tools")))
         words, _, calls = await off_loop(lambda: parse_whole(parser, text), size=len(text))
         shown_calls = [
-            {"tool_index": index, "name": call["name"], "parameters": call["arguments"]}
+            {"tool_index": index, "name": call.name, "parameters": call.arguments}
             for index, call in enumerate(calls)
         ]
         return json_response({"normal_text": words, "calls": shown_calls})

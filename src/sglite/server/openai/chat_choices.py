@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sglite.generation import Generation, GenerationChunk
-from sglite.parsing.formats import parse_whole
+from sglite.parsing.formats import ToolCall, parse_whole
 from sglite.parsing.pieces import AnswerParser
 from sglite.request import TokenLogprobs
 from sglite.server.front import Front
@@ -78,7 +78,7 @@ class ChatChoices:
 
     def _message(self, text: str) -> JsonObject:
         """``content`` is null where there is nothing but calls."""
-        reasoning, calls = "", list[dict[str, str]]()
+        reasoning, calls = "", list[ToolCall]()
         if self._make_parser is not None:
             text, reasoning, calls = parse_whole(self._make_parser(), text)
         shown = reasoning if reasoning and self._reasoning.is_shown else None
@@ -90,7 +90,12 @@ class ChatChoices:
         }
         if calls:
             message["tool_calls"] = [
-                {"index": index, "id": call_id(), "type": "function", "function": call}
+                {
+                    "index": index,
+                    "id": call_id(),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
                 for index, call in enumerate(calls)
             ]
         return message
