@@ -18,6 +18,7 @@ from sglite.request import Thinking
 if TYPE_CHECKING:
     from sglite.tokenizer import Tokenizer
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFormat:
     """The formats by name, None where the model has none.

@@ -203,6 +203,7 @@ def test_without_a_tokenizer_there_is_no_chat():
 
 # -- what belongs to later work --------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
