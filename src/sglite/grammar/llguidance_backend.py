@@ -109,6 +109,15 @@ class LlguidanceMatcher:
             return 0
         return self.native.validate_tokens(texts)
 
+    def ends_after(self, token_ids: Sequence[int]) -> bool:
+        """True where all of these tokens are allowed and the text may end behind them."""
+        if self.native.is_stopped() or self._end_id in token_ids:
+            return not token_ids and self.is_accepting
+        count = self.native.try_consume_tokens(list(token_ids))
+        ends = count == len(token_ids) and self.native.is_accepting()
+        self.roll_back(count)
+        return ends
+
     def roll_back(self, num_tokens: int) -> None:
         """Take back the last tokens accepted."""
         if num_tokens and not self.native.rollback(num_tokens):
