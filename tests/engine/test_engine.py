@@ -266,10 +266,15 @@ def test_a_constraint_that_fails_ends_its_request_before_anything_of_it_is_told(
 
 
 def test_rows_with_penalties_are_told_what_stands() -> None:
-    driver = SchedulerDriver.make(make_constraint=lambda setup: Judge(PROMPTS[0], setup))
-    driver.add("r0", PROMPTS[0], 12, sampling=SamplingParams(presence_penalty=1.0))
+    def make(setup: RowSetup) -> Judge:
+        return Judge(PROMPTS[int(setup.request_id[1:])], setup)
+
+    driver = SchedulerDriver.make(make_constraint=make)
+    for number, prompt in enumerate(PROMPTS):
+        driver.add(f"r{number}", prompt, 24, sampling=SamplingParams(presence_penalty=1.0))
     driver.run()
     renewed = [setup for plan in driver.executor.plans for setup in plan.renewed_rows]
     assert renewed
-    output = driver.outputs["r0"]
-    assert all(setup.output_token_ids == output[: len(setup.output_token_ids)] for setup in renewed)
+    for setup in renewed:
+        told = driver.outputs[setup.request_id]
+        assert setup.output_token_ids == told[: len(setup.output_token_ids)]

@@ -127,9 +127,9 @@ class Engine:
 
     def _commit(self, step: OpenStep) -> None:
         result = self.processor.judge(step.plan, self.executor.collect(step.handle))
-        self._end_failed()
         self.scheduler.commit(step.plan, result, self.clock())
         self.counters.num_steps += 1
+        self._end_failed()
 
     def _end_failed(self) -> None:
         for request_id, message in self.processor.take_failed().items():
