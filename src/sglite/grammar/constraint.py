@@ -42,7 +42,7 @@ class Taken:
 
     ``token_ids`` is it and the ``num_forced`` ones that had to follow, or others in its place;
     empty only where the text ends before it and no token says so. ``is_end``: nothing may follow.
-    ``is_cut``: it was led to its end since the length was used up.
+    ``is_cut``: it was led to its end since the length was used up, or the library gave up.
     """
 
     token_ids: list[int]
@@ -225,10 +225,10 @@ class Constraint:
 
     def _replay_thought(self, token_id: int) -> None:
         assert self._thinking is not None
-        is_over = token_id == self._thinking.end_token_id
-        self._record(
-            _Phase.ANSWERING if is_over else _Phase.THINKING, num_thoughts=int(not is_over)
-        )
+        if token_id == self._thinking.end_token_id:
+            self._record(_Phase.ANSWERING)
+        else:
+            self._record(_Phase.THINKING, num_thoughts=1)
 
     # -- The answer ----------------------------------------------------------------------------
 
@@ -304,8 +304,9 @@ class Constraint:
     def _taken_with_forced(self, token_id: int) -> Taken:
         """What was recorded last stands, with the tokens that must follow, if they fit."""
         forced = self._jump()
-        is_lost = self._matcher is None or self._state.is_lost
-        is_end = not is_lost and self._matcher is not None and self._matcher.is_complete
+        is_end = False
+        if self._matcher is not None and not self._state.is_lost:
+            is_end = self._matcher.is_complete
         if is_end:
             self._state = self._state._replace(phase=_Phase.ENDED)
         return Taken([token_id, *forced], num_forced=len(forced), is_end=is_end)
