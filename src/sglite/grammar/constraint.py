@@ -28,10 +28,11 @@ from sglite.request import Thinking
 
 AMPLE_TOKENS = 64
 """With so many tokens left beside the known end, an answer goes on behind a token that fell."""
+TIGHT_EFFORT = 16
+"""Places looked at for an end that must be shorter than the known one; then the answer is cut."""
 EFFORT = 64
-"""Places looked at for an end in the middle of an answer: some milliseconds, once."""
 AMPLE_EFFORT = 512
-"""The same while there is room for one: a token that falls then may spoil a good answer."""
+"""The same with AMPLE_TOKENS left: a token that falls then may spoil a good answer."""
 MAX_ROLL_BACK = 256
 
 
@@ -41,7 +42,7 @@ class Taken:
 
     ``token_ids`` is it and the ``num_forced`` ones that had to follow, or others in its place;
     empty only where the text ends before it and no token says so. ``is_end``: nothing may follow.
-    ``is_cut``: it was led to its end since the length was used up.
+    ``is_cut``: it was led to its end since the length was used up, or the library gave up.
     """
 
     token_ids: list[int]
@@ -224,10 +225,10 @@ class Constraint:
 
     def _replay_thought(self, token_id: int) -> None:
         assert self._thinking is not None
-        is_over = token_id == self._thinking.end_token_id
-        self._record(
-            _Phase.ANSWERING if is_over else _Phase.THINKING, num_thoughts=int(not is_over)
-        )
+        if token_id == self._thinking.end_token_id:
+            self._record(_Phase.ANSWERING)
+        else:
+            self._record(_Phase.THINKING, num_thoughts=1)
 
     # -- The answer ----------------------------------------------------------------------------
 
@@ -294,16 +295,18 @@ class Constraint:
         found = self._ends.find(
             self._matcher,
             max_tokens=max_tokens,
-            hints=(self._ends.drop_bytes(end, num_bytes), end),
-            effort=AMPLE_EFFORT if max_tokens > len(end) + AMPLE_TOKENS else EFFORT,
+            # What was sampled often stands for its first bytes, or for its first token.
+            hints=(self._ends.drop_bytes(end, num_bytes), end[1:], end),
+            effort=_effort(max_tokens - len(end)),
         )
         return None if found is None else tuple(found)
 
     def _taken_with_forced(self, token_id: int) -> Taken:
         """What was recorded last stands, with the tokens that must follow, if they fit."""
         forced = self._jump()
-        is_lost = self._matcher is None or self._state.is_lost
-        is_end = not is_lost and self._matcher is not None and self._matcher.is_complete
+        is_end = False
+        if self._matcher is not None and not self._state.is_lost:
+            is_end = self._matcher.is_complete
         if is_end:
             self._state = self._state._replace(phase=_Phase.ENDED)
         return Taken([token_id, *forced], num_forced=len(forced), is_end=is_end)
@@ -379,6 +382,13 @@ class Constraint:
                 num_tokens=state.num_tokens + 1,
                 num_matched=state.num_matched + 1,
             )
+
+
+def _effort(surplus: int) -> int:
+    """How many places to look at with ``surplus`` tokens left beside the known end."""
+    if surplus < 0:
+        return TIGHT_EFFORT
+    return EFFORT if surplus <= AMPLE_TOKENS else AMPLE_EFFORT
 
 
 def _set_bits(words_W: Words, token_ids: Sequence[int] | frozenset[int]) -> None:
