@@ -301,11 +301,9 @@ class LlguidanceBackend:
         try:
             matcher.fill_mask(words_W)
         except GrammarTooComplexError as error:
-            if native.stop_reason().startswith("NoExtension"):
-                raise RequestError(
-                    f"{kind} cannot be fulfilled: no text fits", param=kind
-                ) from error
-            raise RequestError(f"{kind} is too complex: {error}", param=kind) from error
+            is_empty = "NoExtension" in str(error)
+            what = "cannot be fulfilled: no text fits" if is_empty else f"is too complex: {error}"
+            raise RequestError(f"{kind} {what}", param=kind) from error
         if not words_W.any() and not matcher.is_accepting:
             raise RequestError(
                 f"{kind} cannot be fulfilled: no text of this model's tokens fits", param=kind
