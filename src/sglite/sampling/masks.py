@@ -23,8 +23,8 @@ class TokenMasks:
     | entries | [M] | list | ascending indices into ``StepPlan.sample_runs`` |
     | words_MW | [M, ceil(V / 32)] | int32, host | bit v % 32 of word v // 32: token v is legal |
 
-    Bits from V on mean nothing. An executor may read the words until the step is collected, so
-    they stay as they are until then.
+    V is the width of the model's head, the words are contiguous, and bits from V on mean nothing.
+    An executor may read the words until the step is collected, so they stay as they are until then.
     """
 
     entries: list[int]
