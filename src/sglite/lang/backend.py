@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -70,21 +71,19 @@ def decide(
 ) -> Decision:
     """The choice that ``method`` takes after ``prompt``. Raises RequestError for an empty prompt.
 
-    All choices go in one call; they share the prompt's tokens, which the prefix cache holds.
+    All choices go in one call; they share the prompt's tokens, which the prefix cache holds. Where
+    a token spans the border of prompt and choice (the space in "Answer: " belongs to "blue"), the
+    tokens are those of the whole text, and the scores begin where the choices begin to differ from
+    the prompt: what SGLang calls token healing.
     """
-    adds_special = not prompt.is_rendered
-    encoded = backend.encode(
-        [prompt.text, *(prompt.text + choice for choice in choices)],
-        add_special_tokens=adds_special,
-    )
-    prompt_ids, wholes = encoded[0], encoded[1:]
+    texts = [prompt.text, *(prompt.text + choice for choice in choices)]
+    prompt_ids, *wholes = backend.encode(texts, add_special_tokens=not prompt.is_rendered)
     if not prompt_ids:
         raise RequestError("choices need something to follow; the text is empty", param="prompt")
-    num_shared = len(prompt_ids)
-    if any(whole[:num_shared] != prompt_ids or len(whole) == num_shared for whole in wholes):
-        # A token spans the border somewhere: all continue the same tokens, each with its own.
-        alone = backend.encode(list(choices), add_special_tokens=False)
-        wholes = [prompt_ids + own for own in alone]
+    num_shared = min(_num_common(prompt_ids, whole) for whole in wholes)
+    if num_shared == 0:  # nothing is left to score after: keep the border
+        own = backend.encode(choices, add_special_tokens=False)
+        wholes, num_shared = [prompt_ids + each for each in own], len(prompt_ids)
     after = backend.prompt_logprobs(wholes, num_shared - 1)
     unconditional = None
     if method.needs_unconditional:
@@ -92,6 +91,12 @@ def decide(
         unconditional = [[value or 0.0 for value in each] for each in bare]
     scored = [[value for value in each[1:] if value is not None] for each in after]
     return method(ChoiceScores(choices, scored, unconditional))
+
+
+def _num_common(prompt_ids: list[int], whole: list[int]) -> int:
+    """Tokens that both begin with, but the last of ``whole``, which there has to be one of."""
+    pairs = zip(prompt_ids, whole[:-1], strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def checked_meta_info(meta_info: dict[str, Any]) -> dict[str, Any]:
