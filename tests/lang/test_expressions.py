@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -39,8 +40,6 @@ def test_a_schema_may_be_an_object():
     [(int, "-12", "1.5"), ("float", "1.5", "x"), (bool, "True", "yes"), (str, '"a b"', "a b")],
 )
 def test_a_dtype_is_a_regex(dtype, good, bad):
-    import re
-
     regex = lang.gen("x", dtype=dtype).sampling["regex"]
     assert re.fullmatch(regex, good) and not re.fullmatch(regex, bad)
 

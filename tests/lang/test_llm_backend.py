@@ -11,7 +11,7 @@ from sglite.errors import RequestError
 from sglite.lang.backend import Prompt, as_backend
 from sglite.lang.llm_backend import LLMBackend
 
-GREEDY = {"temperature": 0.0, "max_new_tokens": 12}
+GREEDY = {"temperature": 0.0, "max_new_tokens": 12, "ignore_eos": True}
 SKY = Prompt("The colour of the sky is", False)
 
 
@@ -49,8 +49,8 @@ def test_answers_are_those_of_the_llm(llm, backend):
 def test_details_come_when_they_are_asked_for(backend):
     (answer,) = backend.generate(SKY, GREEDY, {"return_logprob": True, "top_logprobs_num": 2})
     assert len(answer.meta_info["output_token_logprobs"]) == 12
-    with pytest.raises(RequestError, match="tempersture"):
-        backend.generate(SKY, {"tempersture": 1}, {})
+    with pytest.raises(RequestError, match="temprature"):
+        backend.generate(SKY, {"temprature": 1}, {})
 
 
 def test_a_conversation_is_the_chat_templates_prompt(llm):
@@ -89,20 +89,18 @@ def test_choices_are_scored_as_llm_score_does_it(llm, backend):
 def test_the_prefix_of_choices_is_computed_once(llm, backend):
     llm.flush_cache()
     words = "one two three four five six seven eight nine ten " * 8
-    prompt = Prompt(words, False)
-    num_prompt = len(llm.tokenizer.encode(words))
-    before = llm.stats()["num_computed_prompt_tokens"]
-    backend.prompt_logprobs(
-        [
-            each
-            for each in backend.encode(
-                [words + "a", words + "b", words + "c"], add_special_tokens=True
-            )
-        ],
-        num_prompt - 1,
+    prompt_ids, *wholes = backend.encode(
+        [words, *(words + c for c in "abcdef")], add_special_tokens=True
     )
-    computed = llm.stats()["num_computed_prompt_tokens"] - before
-    assert computed < 2 * num_prompt, prompt
+    before = llm.stats()
+    backend.prompt_logprobs(wholes, len(prompt_ids) - 1)
+    after = llm.stats()
+    num_asked, num_cached = (
+        after[name] - before[name] for name in ("num_prompt_tokens", "num_cached_tokens")
+    )
+    assert num_asked == sum(map(len, wholes))
+    page_size = llm.config.page_size
+    assert num_cached >= 5 * (len(prompt_ids) // page_size - 1) * page_size
 
 
 def test_every_way_to_decide_gives_one_of_the_choices(llm):
@@ -128,9 +126,9 @@ def test_a_batch_answers_as_its_runs_alone(llm):
 def test_a_closed_llm_fails_programs_instead_of_hanging():
     @lang.function
     def endless(s):
-        s += lang.gen("x", max_tokens=900, ignore_eos=True)
+        s += "Once" + lang.gen("x", max_tokens=900, ignore_eos=True)
 
     with LLM(max_total_tokens=2048) as llm:
         state = endless.run(backend=llm, stream=True)
-        assert next(state.text_iter())
+        assert next(state.text_iter("x"))
     assert state.error() is not None
