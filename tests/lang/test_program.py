@@ -125,8 +125,8 @@ def test_an_empty_batch_is_empty_and_settings_reach_all(backend):
 def test_wrong_arguments_fail_like_any_call(backend):
     with pytest.raises(TypeError, match="name"):
         greet.run(backend=backend)
-    (state,) = greet.run_batch([{"nam": "a"}], backend=backend)
-    with pytest.raises(TypeError, match="nam"):
+    (state,) = greet.run_batch([{"title": "a"}], backend=backend)
+    with pytest.raises(TypeError, match="title"):
         state.text()
 
 

@@ -7,7 +7,6 @@ the end gets the exception, and so does everything that comes later.
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -139,17 +138,9 @@ class Interpreter:
     def pieces(self, name: str | None) -> Iterator[str]:
         """The text, or that of a variable, as it comes. Raises KeyError or the failure."""
         num_told = 0
-        while True:
-            with self._changed:
-                self._changed.wait_for(functools.partial(self._has_news, name, num_told))
-                text, is_final = self._told(name)
-                if len(text) <= num_told:
-                    self._raise_unless(is_final)
-                    if name is not None:
-                        self._slot(name)
-                    return
-            yield text[num_told:]
-            num_told = len(text)
+        while piece := self._next_piece(name, num_told):
+            yield piece
+            num_told += len(piece)
 
     def fork(self) -> Interpreter:
         """Another one that begins with all that is here. Waits for it; raises the failure."""
@@ -224,6 +215,17 @@ class Interpreter:
     def _has_news(self, name: str | None, num_told: int) -> bool:
         text, is_final = self._told(name)
         return len(text) > num_told or is_final or self._is_over()
+
+    def _next_piece(self, name: str | None, num_told: int) -> str:
+        """What came after ``num_told`` characters; "" at the end. Raises as :meth:`pieces`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_news(name, num_told))
+            text, is_final = self._told(name)
+            if len(text) <= num_told:
+                self._raise_unless(is_final)
+                if name is not None:
+                    self._slot(name)
+            return text[num_told:]
 
     # -- working -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from sglite.server.prompt_encoding import MAX_CHARACTERS_PER_TOKEN, off_loop
 
 if TYPE_CHECKING:
     from sglite.server.front import Front
+    from sglite.tokenizer import Tokenizer
 
 
 async def encode_chat(
@@ -23,8 +24,7 @@ async def encode_chat(
 
 async def encode_rendered(front: Front, prompt: str) -> list[int]:
     """Token ids of what :func:`render_chat` gave."""
-    tokenizer = front.tokenizer
-    assert tokenizer is not None, "without a tokenizer nothing was rendered"
+    tokenizer = _tokenizer(front)
     return await off_loop(lambda: tokenizer.encode_rendered(prompt), size=len(prompt))
 
 
@@ -33,12 +33,7 @@ async def render_chat(front: Front, messages: Any, *, tools: Any = None, **optio
 
     Raises RequestError naming the field, also where the template takes too long.
     """
-    tokenizer = front.tokenizer
-    if tokenizer is None:
-        raise RequestError(
-            "messages are text, and skip_tokenizer_init is set; send token ids to /v1/completions",
-            param="messages",
-        )
+    tokenizer = _tokenizer(front)
     size = num_characters(messages)
     longest = front.limits.context_length * MAX_CHARACTERS_PER_TOKEN
     if size > longest:
@@ -52,6 +47,15 @@ async def render_chat(front: Front, messages: Any, *, tools: Any = None, **optio
     if front.renderer is not None:
         return await front.renderer.render(chat)
     return await off_loop(lambda: tokenizer.render_planned(chat), size=size + num_characters(tools))
+
+
+def _tokenizer(front: Front) -> Tokenizer:
+    if front.tokenizer is None:
+        raise RequestError(
+            "messages are text, and skip_tokenizer_init is set; send token ids to /v1/completions",
+            param="messages",
+        )
+    return front.tokenizer
 
 
 def num_characters(value: object) -> int:
