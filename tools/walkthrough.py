@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WALKTHROUGH = ROOT / "docs" / "walkthrough.md"
 USING = ROOT / "docs" / "using.md"
+LANG = ROOT / "docs" / "lang.md"
 TREE_PICTURE = ROOT / "docs" / "img" / "radix-tree.svg"
 
 MARK = "\x1e"
@@ -148,7 +149,7 @@ def _shown_output(lines: list[str], blocks: list[Block], number: int) -> Block |
 def regenerate() -> dict[Path, str]:
     """The text that each page, and the picture, should have now."""
     texts: dict[Path, str] = {}
-    for page in (WALKTHROUGH, USING):
+    for page in (WALKTHROUGH, USING, LANG):
         lines = page.read_text(encoding="utf-8").splitlines()
         blocks = find_blocks(lines)
         outputs = run_script(make_script(lines, blocks), page)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sglite.errors import RequestError
-from sglite.server.chat_encoding import encode_chat, num_characters
+from sglite.server.chat_encoding import encode_chat, encode_rendered, num_characters, render_chat
 from tests.server.fake_engine import make_front
 
 CHAT = [{"role": "user", "content": "What is a radix tree?"}]
@@ -31,6 +31,9 @@ def test_without_a_renderer_chats_are_rendered_here():
         ids = await encode_chat(front, CHAT, add_generation_prompt=True)
         assert ids == front.tokenizer.encode_chat(CHAT)
         assert await encode_chat(front, CHAT, add_generation_prompt=False) != ids
+        prompt = await render_chat(front, CHAT)
+        assert prompt == front.tokenizer.render_chat(CHAT)
+        assert await encode_rendered(front, prompt) == ids
 
     asyncio.run(main())
 

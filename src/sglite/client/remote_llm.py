@@ -43,7 +43,8 @@ class RemoteLLM:
         timeout_s: float = READ_TIMEOUT_S,
         log_level: Any = "warning",
     ) -> None:
-        self._http = HttpClient(url, api_key=api_key, read_timeout_s=timeout_s)
+        self.http = HttpClient(url, api_key=api_key, read_timeout_s=timeout_s)
+        """The way to the server, for routes of its own."""
         self.model = model or self._first_model()
         self.config = EngineConfig(model_path=self.model, log_level=log_level)
 
@@ -94,7 +95,7 @@ class RemoteLLM:
     def stats(self) -> dict[str, Any]:
         """The server's metrics, as sglite gives them; empty where another server has none."""
         try:
-            answer = self._http.get_json("/metrics")
+            answer = self.http.get_json("/metrics")
         except (RemoteError, RequestError):
             return {}
         metrics = answer if isinstance(answer, dict) else {}
@@ -112,10 +113,10 @@ class RemoteLLM:
     # -- internals ---------------------------------------------------------------------------------
 
     def _first_model(self) -> str:
-        models = self._http.get_json("/v1/models")
+        models = self.http.get_json("/v1/models")
         cards = models.get("data") if isinstance(models, dict) else None
         if not isinstance(cards, list) or not cards or not isinstance(cards[0], dict):
-            raise RemoteError(f"{self._http.url} lists no model; name one")
+            raise RemoteError(f"{self.http.url} lists no model; name one")
         return str(cards[0].get("id"))
 
     def _stream(
@@ -134,7 +135,7 @@ class RemoteLLM:
         fields = sampling_fields(sampling)
         settings = {"model": self.model, "stream": True, "stream_options": {"include_usage": True}}
         reader = AnswerReader(fields.get("n", 1), first_index)
-        with closing(self._http.post_events(path, settings | question | fields)) as events:
+        with closing(self.http.post_events(path, settings | question | fields)) as events:
             for event in events:
                 yield from reader.read(event)
         yield from reader.finish()

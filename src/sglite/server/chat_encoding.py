@@ -1,4 +1,7 @@
-"""Conversations to token ids, without holding up the event loop or trusting a template's time."""
+"""Conversations to prompts and token ids.
+
+Nothing here holds up the event loop or trusts a template's time.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,28 @@ from sglite.server.prompt_encoding import MAX_CHARACTERS_PER_TOKEN, off_loop
 
 if TYPE_CHECKING:
     from sglite.server.front import Front
+    from sglite.tokenizer import Tokenizer
 
 
 async def encode_chat(
     front: Front, messages: Any, *, tools: Any = None, **options: Any
 ) -> list[int]:
-    """Token ids of a conversation as it came; ``options`` are those of ``Tokenizer.plan_chat``.
+    """Token ids of a conversation as it came; as :func:`render_chat`, which gives its text."""
+    return await encode_rendered(front, await render_chat(front, messages, tools=tools, **options))
+
+
+async def encode_rendered(front: Front, prompt: str) -> list[int]:
+    """Token ids of what :func:`render_chat` gave."""
+    tokenizer = _tokenizer(front)
+    return await off_loop(lambda: tokenizer.encode_rendered(prompt), size=len(prompt))
+
+
+async def render_chat(front: Front, messages: Any, *, tools: Any = None, **options: Any) -> str:
+    """The prompt of a conversation as it came; ``options`` are those of ``Tokenizer.plan_chat``.
 
     Raises RequestError naming the field, also where the template takes too long.
     """
-    tokenizer = front.tokenizer
-    if tokenizer is None:
-        raise RequestError(
-            "messages are text, and skip_tokenizer_init is set; send token ids to /v1/completions",
-            param="messages",
-        )
+    tokenizer = _tokenizer(front)
     size = num_characters(messages)
     longest = front.limits.context_length * MAX_CHARACTERS_PER_TOKEN
     if size > longest:
@@ -35,12 +45,17 @@ async def encode_chat(
         )
     chat = tokenizer.plan_chat(messages, tools=tools, **options)
     if front.renderer is not None:
-        prompt = await front.renderer.render(chat)
-    else:
-        prompt = await off_loop(
-            lambda: tokenizer.render_planned(chat), size=size + num_characters(tools)
+        return await front.renderer.render(chat)
+    return await off_loop(lambda: tokenizer.render_planned(chat), size=size + num_characters(tools))
+
+
+def _tokenizer(front: Front) -> Tokenizer:
+    if front.tokenizer is None:
+        raise RequestError(
+            "messages are text, and skip_tokenizer_init is set; send token ids to /v1/completions",
+            param="messages",
         )
-    return await off_loop(lambda: tokenizer.encode_rendered(prompt), size=len(prompt))
+    return front.tokenizer
 
 
 def num_characters(value: object) -> int:

@@ -42,7 +42,9 @@ def test_batches_answer_with_lists():
 
 def test_chats_go_through_the_template():
     tokenizer = embedded_tokenizer()
-    assert post("/tokenize", {"messages": CHAT}).json()["tokens"] == tokenizer.encode_chat(CHAT)
+    answer = post("/tokenize", {"messages": CHAT}).json()
+    assert answer["tokens"] == tokenizer.encode_chat(CHAT)
+    assert answer["prompt"] == tokenizer.render_chat(CHAT)
     bare = post("/tokenize", {"messages": CHAT, "add_generation_prompt": False}).json()["tokens"]
     assert bare == tokenizer.encode_chat(CHAT, add_generation_prompt=False)
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sglite.errors import RequestError
-from sglite.server.chat_encoding import encode_chat
+from sglite.server.chat_encoding import encode_rendered, render_chat
 from sglite.server.http.body import read_json
 from sglite.server.http.field_policy import check_fields
 from sglite.server.http.routes import ApiRoute, json_response
@@ -82,26 +82,32 @@ class TokenizeApi:
         self._front = front
 
     async def tokenize(self, request: Request) -> Response:
-        """One text, a list of texts, or a chat. Raises RequestError."""
+        """One text, a list of texts, or a chat, whose rendered ``prompt`` is told as well.
+
+        Raises RequestError.
+        """
         body = await read_json(request)
         check_fields(request, body, known=TOKENIZE_FIELDS, unsupported={})
         prompt, messages = body.get("prompt"), body.get("messages")
         if (prompt is None) == (messages is None):
             raise RequestError("give one of prompt and messages", param="prompt")
+        rendered = None
         if messages is not None:
-            tokens: Any = await encode_chat(
+            rendered = await render_chat(
                 self._front,
                 messages,
                 tools=body.get("tools"),
                 add_generation_prompt=_flag(body, "add_generation_prompt"),
                 template_kwargs=body.get("chat_template_kwargs"),
             )
+            tokens: Any = await encode_rendered(self._front, rendered)
         else:
             tokens = await self._encode(prompt, add_special=_flag(body, "add_special_tokens"))
         is_batch = isinstance(prompt, list)
         count = [len(each) for each in tokens] if is_batch else len(tokens)
         limit = self._front.limits.context_length
-        return json_response({"tokens": tokens, "count": count, "max_model_len": limit})
+        answer = {"tokens": tokens, "count": count, "max_model_len": limit}
+        return json_response(answer if rendered is None else answer | {"prompt": rendered})
 
     async def detokenize(self, request: Request) -> Response:
         """One list of token ids, or a list of such lists. Raises RequestError."""
