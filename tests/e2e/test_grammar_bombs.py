@@ -33,10 +33,18 @@ def nested_one_of(depth: int) -> Any:
     """Alternatives that can hardly be told apart, inside of each other."""
     inner: Any = {"type": "string"}
     for level in range(depth):
-        inner = {"oneOf": [inner, {"type": "array", "items": inner, "minItems": level % 3}]}
-        if len(json.dumps(inner)) > 100_000:
-            break
+        inner = {"oneOf": [{"type": "string", "minLength": level}, inner]}
     return inner
+
+
+def doubling_one_of(depth: int) -> Any:
+    """The same by references, with twice as many ways on each level."""
+    levels: dict[str, Any] = {"l0": {"type": "string"}}
+    for level in range(depth):
+        below = {"$ref": f"#/$defs/l{level}"}
+        ways = [{"type": "array", "items": below}, {"type": "array", "prefixItems": [below]}]
+        levels[f"l{level + 1}"] = {"oneOf": ways}
+    return {"$defs": levels, "$ref": f"#/$defs/l{depth}"}
 
 
 def patterns(count: int) -> Any:
@@ -72,6 +80,7 @@ BOMBS: dict[str, Sampling] = {
     ),
     "a tree": schema(TREE),
     "oneOf in oneOf": schema(nested_one_of(20)),
+    "oneOf by references": schema(doubling_one_of(20)),
     "a megabyte of enum": schema({"enum": [f"{number:025}" for number in range(36_000)]}),
     "10,000 properties": schema(
         {"type": "object", "properties": {f"p{number}": {} for number in range(10_000)}}
