@@ -129,14 +129,17 @@ class Reader(threading.Thread):
         super().__init__(daemon=True)
         self.url = url
         self.gaps_s: list[float] = []
-        self.num_ended = 0
+        self.error: Exception | None = None
         self._is_stopped = threading.Event()
         self.start()
 
     def run(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=60.0) as client:
-            while not self._is_stopped.is_set():
-                self._read_one(client)
+        try:
+            with httpx.Client(base_url=self.url, timeout=60.0) as client:
+                while not self._is_stopped.is_set():
+                    self._read_one(client)
+        except Exception as error:  # noqa: BLE001  told by stop()
+            self.error = error
 
     def _read_one(self, client: httpx.Client) -> None:
         sampling = {"max_new_tokens": 1500, "ignore_eos": True}
@@ -152,12 +155,12 @@ class Reader(threading.Thread):
                 last_s = now_s
                 if self._is_stopped.is_set():
                     return
-        self.num_ended += 1
 
     def stop(self) -> float:
         """The gap in seconds that one in a hundred exceeds."""
         self._is_stopped.set()
         self.join()
+        assert self.error is None, self.error
         return sorted(self.gaps_s)[len(self.gaps_s) * 99 // 100]
 
 
