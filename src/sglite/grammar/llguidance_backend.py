@@ -109,6 +109,14 @@ class LlguidanceMatcher:
             return 0
         return self.native.validate_tokens(texts)
 
+    def ends_after(self, token_ids: Sequence[int]) -> bool:
+        """True where all of the tokens are allowed and the text may end after them."""
+        if not token_ids:
+            return self.native.is_accepting()
+        if self._end_id in token_ids or self.native.is_stopped():
+            return False
+        return self.native.validate_tokens([*token_ids, self._end_id]) == len(token_ids) + 1
+
     def roll_back(self, num_tokens: int) -> None:
         """Take back the last tokens accepted."""
         if num_tokens and not self.native.rollback(num_tokens):
@@ -116,7 +124,9 @@ class LlguidanceMatcher:
 
     def forced_tokens(self) -> list[int]:
         """The tokens that every text from here on begins with."""
-        return [] if self.native.is_stopped() else self.native.compute_ff_tokens()
+        if self.native.is_stopped():
+            return []
+        return [i for i in self.native.compute_ff_tokens() if i != self._end_id]
 
     def fork(self) -> LlguidanceMatcher:
         """A matcher of its own at the same place."""
@@ -291,6 +301,10 @@ class LlguidanceBackend:
         try:
             matcher.fill_mask(words_W)
         except GrammarTooComplexError as error:
+            if native.stop_reason().startswith("NoExtension"):
+                raise RequestError(
+                    f"{kind} cannot be fulfilled: no text fits", param=kind
+                ) from error
             raise RequestError(f"{kind} is too complex: {error}", param=kind) from error
         if not words_W.any() and not matcher.is_accepting:
             raise RequestError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 OLD_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07", "2019-09")
@@ -58,6 +59,8 @@ def _without_idle_parts(schema: dict[str, Any]) -> dict[str, Any]:
     if "if" not in schema or not {"then", "else"} & schema.keys():
         for name in ("if", "then", "else"):
             schema.pop(name, None)
+    if "oneOf" in schema and "anyOf" not in schema and _are_disjoint(schema["oneOf"]):
+        schema["anyOf"] = schema.pop("oneOf")
     num_required = len(set(map(str, schema.get("required") or ())))
     least = schema.get("minProperties")
     if isinstance(least, int) and least <= num_required:
@@ -65,16 +68,37 @@ def _without_idle_parts(schema: dict[str, Any]) -> dict[str, Any]:
     return _names_as_patterns(schema)
 
 
+def _are_disjoint(options: Any) -> bool:
+    """Whether no value fits two of the schemas: one alone, or constants that all differ."""
+    if not isinstance(options, list) or not all(isinstance(option, dict) for option in options):
+        return False
+    if len(options) == 1:
+        return True
+    texts: list[str] = []
+    for option in options:
+        values = [option["const"]] if "const" in option else option.get("enum")
+        if not isinstance(values, list):
+            return False
+        # 1 and 1.0 are the same number, and so the same constant.
+        texts += {_canonical(value) for value in values}
+    return len(set(texts)) == len(texts)
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, sort_keys=True)
+
+
 def _names_as_patterns(schema: dict[str, Any]) -> dict[str, Any]:
     """A pattern of all names as a pattern of properties, beside which there are no others."""
     names = schema.get("propertyNames")
-    is_pattern = isinstance(names, dict) and set(names) - {"type"} == {"pattern"}
-    is_pattern = is_pattern and isinstance(names["pattern"], str)
-    if not is_pattern or {"properties", "patternProperties", "required"} & schema.keys():
+    if not isinstance(names, dict) or set(names) - {"type"} != {"pattern"}:
         return schema
-    assert isinstance(names, dict)
+    if {"properties", "patternProperties", "required"} & schema.keys():
+        return schema
     others = schema.get("additionalProperties", True)
-    schema["patternProperties"] = {names["pattern"]: others}
+    schema["patternProperties"] = {str(names["pattern"]): others}
     schema["additionalProperties"] = False
     del schema["propertyNames"]
     return schema

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from sglite.errors import RequestError
-from sglite.grammar.expressions import rust_regex
+from sglite.grammar.expressions import Expression, rust_regex
 from sglite.grammar.regex_parser import parse_regex
 from sglite.grammar.schema_dialects import as_newest, is_old_draft
 
@@ -44,7 +44,7 @@ ASSERTIONS = (
 """Keywords that make a difference to what is valid; all others are annotations."""
 
 
-NUMBERS = frozenset(
+VALUES = frozenset(
     "const enum exclusiveMaximum exclusiveMinimum maximum minimum multipleOf".split()
 )
 MAX_EXACT_INTEGER = 2**53
@@ -67,12 +67,15 @@ LISTS_OF_NAMES = frozenset({"required", "type"})
 class Enforced:
     """What a library enforces: keywords, and values of ``format``.
 
-    ``find_unsure`` names those keywords of one schema that it does not enforce beside the others.
+    ``find_unsure`` names those keywords of one schema that it does not enforce beside the others;
+    ``rewrite`` comes before. ``write_pattern`` gives its syntax of regular expressions.
     """
 
     keywords: frozenset[str]
     formats: frozenset[str]
     find_unsure: Callable[[dict[str, Any]], set[str]]
+    rewrite: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    write_pattern: Callable[[Expression], str] = rust_regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class _SchemaFilter:
             raise self._refusal(f"has {str(schema)[:80]!r} where a schema has to be")
         for name, value in schema.items():
             self._check_kind(name, value)
-        newest = as_newest(schema, is_old=self._is_old)
+        newest = self._enforced.rewrite(as_newest(schema, is_old=self._is_old))
         unsure = self._enforced.find_unsure(newest)
         kept = {}
         for name, value in newest.items():
@@ -155,8 +158,8 @@ class _SchemaFilter:
     def _take_value(self, name: str, value: Any) -> Any:
         if name == "$ref":
             return self._reference(value)
-        if name in NUMBERS:
-            self._check_number(name, value)
+        if name in VALUES:
+            self._check_value(name, value)
         if name == "pattern":
             return self._pattern(value)
         if name == "items" and isinstance(value, list):
@@ -186,7 +189,8 @@ class _SchemaFilter:
         """The same for all libraries, by Python's meaning of it."""
         if not isinstance(pattern, str):
             raise self._refusal("has a pattern that is not a string")
-        return f"^{rust_regex(parse_regex(pattern, param=self._param, is_search=True))}$"
+        expression = parse_regex(pattern, param=self._param, is_search=True)
+        return f"^{self._enforced.write_pattern(expression)}$"
 
     def _check_kind(self, name: str, value: Any) -> None:
         kinds = KINDS.get(name)
@@ -196,13 +200,18 @@ class _SchemaFilter:
         if not is_right:
             raise self._refusal(f"has {str(value)[:80]!r} as {name}, which is no value of it")
 
-    def _check_number(self, name: str, value: Any) -> None:
-        """Refuse what a library that computes in double precision would take for another number."""
+    def _check_value(self, name: str, value: Any) -> None:
+        """Refuse what a library that computes in double precision would take for another number.
+
+        So too a text that JSON can only write by number, which no answer does.
+        """
         if isinstance(value, list):
             for item in value:
-                self._check_number(name, item)
+                self._check_value(name, item)
         elif isinstance(value, dict):
-            self._check_number(name, list(value.values()))
+            self._check_value(name, [*value, *value.values()])
+        elif isinstance(value, str) and any(c < " " and c not in "\b\f\n\r\t" for c in value):
+            raise self._refusal(f"has a control character in {name}: {value[:80]!r}")
         elif isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
             raise self._refusal(
                 f"has {value} in {name}; integers are exact up to {MAX_EXACT_INTEGER} alone"
