@@ -249,13 +249,14 @@ class _Search:
             order.push(place)
 
     def _keep(self, token_ids: list[int]) -> bool:
-        """Remember an end, divided into fewer tokens if possible, if none so far is as short."""
+        """Remember an end if none so far is as short; divided anew where that may help."""
         limit = self._max_tokens if self.best is None else len(self.best) - 1
         if len(token_ids) > 4 * limit + 16:
             return False
-        fewest = self._finder.fewest_tokens(self._finder.text(token_ids))
-        if fewest and len(fewest) < len(token_ids) and self._start.ends_after(fewest):
-            token_ids = fewest
+        if not self._is_content or len(token_ids) > limit:
+            fewest = self._finder.fewest_tokens(self._finder.text(token_ids))
+            if fewest and len(fewest) < len(token_ids) and self._start.ends_after(fewest):
+                token_ids = fewest
         if len(token_ids) > limit:
             return False
         self.best = token_ids

@@ -28,10 +28,11 @@ from sglite.request import Thinking
 
 AMPLE_TOKENS = 64
 """With so many tokens left beside the known end, an answer goes on behind a token that fell."""
+TIGHT_EFFORT = 16
+"""Places looked at for an end that must be shorter than the known one; then the answer is cut."""
 EFFORT = 64
-"""Places looked at for an end in the middle of an answer: some milliseconds, once."""
 AMPLE_EFFORT = 512
-"""The same while there is room for one: a token that falls then may spoil a good answer."""
+"""The same with AMPLE_TOKENS left: a token that falls then may spoil a good answer."""
 MAX_ROLL_BACK = 256
 
 
@@ -294,8 +295,9 @@ class Constraint:
         found = self._ends.find(
             self._matcher,
             max_tokens=max_tokens,
-            hints=(self._ends.drop_bytes(end, num_bytes), end),
-            effort=AMPLE_EFFORT if max_tokens > len(end) + AMPLE_TOKENS else EFFORT,
+            # What was sampled often stands for its first bytes, or for its first token.
+            hints=(self._ends.drop_bytes(end, num_bytes), end[1:], end),
+            effort=_effort(max_tokens - len(end)),
         )
         return None if found is None else tuple(found)
 
@@ -379,6 +381,13 @@ class Constraint:
                 num_tokens=state.num_tokens + 1,
                 num_matched=state.num_matched + 1,
             )
+
+
+def _effort(surplus: int) -> int:
+    """How many places to look at with ``surplus`` tokens left beside the known end."""
+    if surplus < 0:
+        return TIGHT_EFFORT
+    return EFFORT if surplus <= AMPLE_TOKENS else AMPLE_EFFORT
 
 
 def _set_bits(words_W: Words, token_ids: Sequence[int] | frozenset[int]) -> None:
