@@ -148,6 +148,7 @@ class GrammarHelper:
 
     def _until(self, deadline_s: float) -> socket.socket:
         """The socket, which will raise TimeoutError from then on."""
-        assert self._socket is not None, "the process was not started"
+        if self._socket is None:
+            raise HelperDiedError(None)
         self._socket.settimeout(max(1e-3, deadline_s - time.monotonic()))
         return self._socket
