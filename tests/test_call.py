@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -244,6 +245,19 @@ def test_more_prompts_than_the_engine_queues_are_all_answered(client: InProcessC
         if chunk.finished is not None:
             done[chunk.index] = chunk.finished.token_ids
     assert done == {number: expected_output(PROMPTS[number % 10], 6) for number in range(40)}
+
+
+def test_what_the_engine_finds_invalid_ends_the_call_and_frees_the_others(
+    client: InProcessClient, driver: SchedulerDriver
+) -> None:
+    asked = opened(3, max_new_tokens=100_000)
+    sampling = SamplingParams(regex="a")
+    asked[1] = dataclasses.replace(
+        asked[1], request=dataclasses.replace(asked[1].request, sampling=sampling)
+    )
+    with pytest.raises(RequestError, match="no grammars"):
+        list(Call(client, asked, max_open=3))
+    assert client.call(lambda engine: (engine.step(), engine.scheduler.live)[1]) == {}
 
 
 def test_calls_of_two_threads_do_not_mix(client: InProcessClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -10,8 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from sglite.embedded import EMBEDDED_MODEL_DIR
 from sglite.errors import CapacityError, RequestError
-from sglite.ipc.grammar_service import GrammarService, Outcome, PreparedGrammar
+from sglite.grammar.vocabulary import read_vocabulary
+from sglite.ipc.grammar_messages import GrammarSetup
+from sglite.ipc.grammar_service import (
+    MAX_CACHE_BYTES,
+    GrammarService,
+    Outcome,
+    PreparedGrammar,
+)
+from sglite.ipc.grammar_tools import GrammarTools
+from sglite.request import GrammarSpec
+from sglite.tokenizer import load_tokenizer
 from tests.ipc.fake_grammars import make_service, spec
 from tests.ipc.harness import WAIT_S, wait_until
 
@@ -200,4 +212,23 @@ def test_memory_stays_within_its_bound() -> None:
         asker.wait_for(start + 100)
         assert 90_000 < service.num_cached_bytes <= 100_000
     assert all(isinstance(outcome, PreparedGrammar) for _, outcome in asker.told)
+    service.close()
+
+
+@pytest.mark.slow
+def test_ten_thousand_schemas_stay_within_the_bound() -> None:
+    """With the library, the embedded model's vocabulary and the usual bound."""
+    tokenizer = load_tokenizer(EMBEDDED_MODEL_DIR)
+    setup = GrammarSetup("llguidance", "single", read_vocabulary(tokenizer, 4096))
+    service = GrammarService(GrammarTools(lambda: setup), patience_s=10 * WAIT_S)
+    outcomes: list[Outcome] = []
+    most = 0
+    for number in range(10_000):
+        schema = {"type": "object", "properties": {f"p{number}": {"maxLength": number % 100}}}
+        spec = GrammarSpec("json_schema", json.dumps(schema))
+        service.prepare(spec, lambda outcome: outcomes.append(type(outcome)))  # type: ignore[arg-type]
+        wait_until(lambda number=number: len(outcomes) > number)
+        most = max(most, service.num_cached_bytes)
+    assert set(outcomes) == {PreparedGrammar}
+    assert MAX_CACHE_BYTES / 2 < most <= MAX_CACHE_BYTES
     service.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from sglite.errors import CapacityError, EngineDeadError, NotReadyError, RequestError
 from sglite.ipc.process_client import ProcessClient, _portions
-from sglite.request import FinishReason, Request
+from sglite.request import FinishReason, Request, SamplingParams
 from tests.fakes import expected_output
 from tests.ipc.harness import PROMPTS, Receiver, Served, endless, request, run
 
@@ -93,6 +94,21 @@ def test_a_refusal_is_a_capacity_error() -> None:
         client.close()
 
     with Served(max_running_requests=1, max_queued_requests=1) as served:
+        run(work())
+
+
+def test_what_the_engine_finds_invalid_is_a_request_error() -> None:
+    async def work() -> None:
+        client, receiver = await connect(served), Receiver()
+        asks = dataclasses.replace(request("a"), sampling=SamplingParams(regex="x"))
+        client.submit([asks, request("b", 1)], receiver)
+        await receiver.wait_for_ends(2)
+        ((name, error),) = receiver.refusals
+        assert name == "a" and isinstance(error, RequestError) and error.param == "regex"
+        assert str(error) == "this engine has no grammars"
+        client.close()
+
+    with Served() as served:
         run(work())
 
 

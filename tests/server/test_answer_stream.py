@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from sglite.errors import CapacityError, EngineDeadError, NotReadyError
-from sglite.request import SamplingParams
+from sglite.errors import CapacityError, EngineDeadError, NotReadyError, RequestError
+from sglite.request import OutputBatch, SamplingParams
 from tests.server.fake_engine import make_front
 
 PROMPT = [5, 6, 7]
@@ -65,6 +65,21 @@ def test_one_refusal_ends_the_whole_call():
         with pytest.raises(CapacityError):
             await opened.collect()
         assert front.engine.num_open_requests == 0
+
+    run(check)
+
+
+def test_what_the_engine_finds_invalid_ends_the_whole_call_before_its_first_chunk():
+    async def check(front):
+        front.engine.hold = True
+        opened = stream(front, n=3)
+        names = [request.request_id for request in front.engine.requests]
+        opened.deliver(OutputBatch(tokens=[(names[1], 5)]))
+        opened.refuse(names[0], RequestError("regex is bad", param="regex"))
+        with pytest.raises(RequestError, match="regex is bad"):
+            async for _ in opened:
+                raise AssertionError("a part of it was told")
+        assert set(names[1:]) <= set(front.engine.aborted)
 
     run(check)
 

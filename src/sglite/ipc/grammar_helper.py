@@ -79,13 +79,23 @@ class GrammarHelper:
             self._process = spawn(self._module, stdin=theirs.fileno())
         self._send(setup, time.monotonic() + START_TIMEOUT_S)
 
+    def wait_until_ready(self) -> None:
+        """Wait for what :meth:`start` began. Raises OSError where it does not become ready."""
+        if self._is_ready:
+            return
+        try:
+            self._receive(time.monotonic() + START_TIMEOUT_S)
+        except (HelperLateError, HelperDiedError) as error:
+            raise OSError("the process for grammars did not start") from error
+        self._is_ready = True
+
     def vet(self, spec: GrammarSpec, *, limit_s: float) -> Vetted:
         """What the process finds out about ``spec``, in ``limit_s`` from when it is ready.
 
         Raises HelperLateError and HelperDiedError, and OSError where it does not become ready;
         then there is no process until the next :meth:`start`.
         """
-        self._wait_until_ready()
+        self.wait_until_ready()
         deadline_s = time.monotonic() + limit_s
         self._send(Vet(spec, limit_s + OWN_CLOCK_S), deadline_s)
         return self._receive(deadline_s)
@@ -107,15 +117,6 @@ class GrammarHelper:
             if self._process is not None:
                 self._process.kill()
                 self._process.wait()
-
-    def _wait_until_ready(self) -> None:
-        if self._is_ready:
-            return
-        try:
-            self._receive(time.monotonic() + START_TIMEOUT_S)
-        except (HelperLateError, HelperDiedError) as error:
-            raise OSError("the process for grammars did not start") from error
-        self._is_ready = True
 
     def _send(self, message: Any, deadline_s: float) -> None:
         try:
@@ -147,6 +148,7 @@ class GrammarHelper:
 
     def _until(self, deadline_s: float) -> socket.socket:
         """The socket, which will raise TimeoutError from then on."""
-        assert self._socket is not None, "the process was not started"
+        if self._socket is None:
+            raise HelperDiedError(None)
         self._socket.settimeout(max(1e-3, deadline_s - time.monotonic()))
         return self._socket

@@ -208,9 +208,10 @@ class GrammarService:
         helper.end()
 
     def _replace(self, helper: GrammarHelper) -> None:
-        """Start a process now where one was lost, before the next grammar has to wait for it."""
+        """Where its process was lost, a worker takes nothing on until there is another."""
         with contextlib.suppress(OSError, HelperLateError, HelperDiedError):
             helper.start(self._tools.setup())
+            helper.wait_until_ready()
 
     def _next_job(self) -> _Job | None:
         """Wait for something to do; None once closed."""
