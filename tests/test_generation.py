@@ -41,6 +41,15 @@ def open_generation(
     return OpenGeneration(request, index, TextAssembler(TOKENIZER, params) if with_text else None)
 
 
+def test_what_a_grammar_did_comes_with_the_end():
+    collector = GenerationCollector()
+    collector.add(open_generation())
+    told = {"num_jumped_tokens": 2, "ignored_schema_keywords": ("not",)}
+    [chunk] = collector.absorb(OutputBatch(finished=[finish(**told)]))
+    assert chunk.finished.num_jumped_tokens == 2
+    assert chunk.finished.ignored_schema_keywords == ("not",)
+
+
 def finish(
     request_id: str = "r",
     reason: FinishReason = FinishReason.STOP,

@@ -24,6 +24,7 @@ import sglite.server.listen as listen
 import sglite.server.native.control as control
 import sglite.server.native.generate as generate
 import sglite.server.native.health as health
+import sglite.server.native.parse as parse
 import sglite.server.native.prefixes as prefixes
 import sglite.server.native.request as native_request
 import sglite.server.native.tokenize as tokenize
@@ -35,6 +36,7 @@ import sglite.server.peers as peers
 import sglite.server.prompt_encoding as prompt_encoding
 import sglite.tokenizer.chat_template as chat_template
 import sglite.tokenizer.messages as messages
+import sglite.validation.grammars as grammars
 import sglite.validation.requests as requests
 import sglite.validation.sampling_params as sampling_params
 
@@ -134,6 +136,22 @@ FAN_OUT = (
     Constant("`token_ids_logprob`, entries", requests, "MAX_CHOSEN_LOGPROBS", count, "400"),
     Constant("texts of `/tokenize`, lists of `/detokenize`", tokenize, "MAX_TEXTS", count, "400"),
     Constant("token ids of `/detokenize`, all lists", tokenize, "MAX_TOKENS", count, "400"),
+    Constant(
+        "characters of a text of `/parse_function_call`, `/separate_reasoning`",
+        parse,
+        "MAX_CHARACTERS",
+        count,
+        "400",
+    ),
+    Constant(
+        "characters of a schema, a regular expression, a grammar or a structural tag",
+        grammars,
+        "MAX_GRAMMAR_CHARACTERS",
+        count,
+        "400",
+    ),
+    Constant("`choice`, entries", grammars, "MAX_CHOICES", count, "400"),
+    Constant("characters of an entry of `choice`", grammars, "MAX_CHOICE_CHARACTERS", count, "400"),
 )
 
 LENGTH = (

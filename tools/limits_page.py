@@ -71,6 +71,11 @@ NOTES: Mapping[str, str] = {
     "max_new_tokens": "null in a chat: up to the context",
     "stream_interval": "unset: `--stream-interval`",
     "model": "unset: the one that is served",
+    "structured_outputs": "each value as the parameter's own",
+    "tool_choice": "unset: auto",
+    "separate_reasoning": "unset: true",
+    "stream_reasoning": "unset: true",
+    "include_reasoning": "unset: true",
 }
 
 ATTRIBUTES: Mapping[str, str] = {

@@ -57,7 +57,7 @@ def test_what_is_no_object_is_refused(check, value):
 
 
 def test_no_json_says_where():
-    assert "(at character 1)" in str(refused(schema_text, "{x"))
+    assert "at character 1" in str(refused(schema_text, "{x"))
 
 
 def test_a_lone_surrogate_in_json_is_refused():
@@ -122,5 +122,5 @@ def test_unset_ones_do_not_count():
 def test_an_object_made_directly_is_checked_and_stays():
     params = sampling_params_from_dict({"json_schema": {"type": "string"}})
     assert validate_sampling_params(params) == params
-    with pytest.raises(RequestError, match="not valid JSON"):
+    with pytest.raises(RequestError, match="must be valid JSON"):
         validate_sampling_params(SamplingParams(json_schema="{"))

@@ -84,10 +84,10 @@ def _parsed(field: str, text: str) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise RequestError(
-            f"{field} is not valid JSON: {error.msg} (at character {error.pos})", param=field
+            f"{field} must be valid JSON, got {error.msg!r} at character {error.pos:,}", param=field
         ) from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, NaN, deep lists
-        raise RequestError(f"{field} is not valid JSON", param=field) from error
+        raise RequestError(f"{field} must be valid JSON", param=field) from error
 
 
 def _refuse_constant(name: str) -> None:

@@ -48,6 +48,54 @@ def stream(body, **options):
     return values[:-1]
 
 
+# -- grammars and thoughts -------------------------------------------------------------------------
+
+
+def sampled(body, **options):
+    """The engine's request for a body."""
+
+    async def scenario(front, http):
+        response = await http.post("/generate", json={"text": "Hi", **body})
+        assert response.status_code == 200, response.text
+        return front.engine.requests[0]
+
+    return run(scenario, **options)
+
+
+def test_a_grammar_reaches_the_engine():
+    schema = {"type": "object"}
+    request = sampled({"sampling_params": {**SHORT, "json_schema": schema}})
+    assert request.sampling.grammar == ("json_schema", '{"type":"object"}', False)
+
+
+def test_thoughts_are_those_of_the_prompt_or_demanded():
+    assert sampled({"text": "<|im_start|>assistant\n<think>\n"}).thinking.is_open
+    assert not sampled({}).thinking.is_open
+    # A grammar holds from the first token on, unless the call says that thoughts come first.
+    grammar = {"sampling_params": {"regex": "a+"}}
+    assert sampled(grammar).thinking is None
+    assert sampled({**grammar, "require_reasoning": True}).thinking.is_open
+    assert sampled({"max_thinking_tokens": 3}).sampling.max_thinking_tokens == 3
+
+
+@pytest.mark.parametrize("body", [{"require_reasoning": True}, {"max_thinking_tokens": 3}])
+def test_a_model_without_thoughts_cannot_be_asked_for_them(body):
+    response = post({"text": "Hi", **body}, reasoning_parser="none")
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] in body
+
+
+def test_tokens_of_thought_are_counted_whole_and_streamed():
+    body = {"text": "a<think>b", "sampling_params": {"max_new_tokens": 4, "ignore_eos": True}}
+    whole = post({**body, "require_reasoning": True}).json()
+    assert whole["meta_info"]["reasoning_tokens"] == 4 and whole["meta_info"]["jumped_tokens"] == 0
+    counts = [
+        each["meta_info"]["reasoning_tokens"]
+        for each in stream({**body, "require_reasoning": True})
+    ]
+    assert counts[-1] == 4 and counts == sorted(counts)
+
+
 # -- answers ---------------------------------------------------------------------------------------
 
 

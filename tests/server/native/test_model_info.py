@@ -36,6 +36,16 @@ def test_model_info_has_what_clients_rely_on(path):
     assert info["weight_version"] == "default"
 
 
+@pytest.mark.parametrize("path", ["/model_info", "/server_info"])
+def test_parsers_are_told_as_they_were_settled(path):
+    _, response = get(path)
+    info = response.json()
+    assert (info["tool_call_parser"], info["reasoning_parser"]) == ("hermes", "qwen3")
+    _, response = get(path, tool_call_parser="none", reasoning_parser="none")
+    info = response.json()
+    assert (info["tool_call_parser"], info["reasoning_parser"]) == (None, None)
+
+
 def test_served_name_and_model_path_are_reported_as_given():
     _, response = get("/model_info", served_model_name="tiny", model_path="org/tiny")
     info = response.json()

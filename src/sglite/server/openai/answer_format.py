@@ -112,4 +112,4 @@ def _structured_outputs(field: str, value: object) -> Iterator[AnswerFormat]:
             yield _checked(path, STRUCTURED_KEYS[key], entry)
         else:
             known = ", ".join((*STRUCTURED_KEYS, "json_object"))
-            raise RequestError(f"{field} has no {shown(key)}; there are {known}", param=field)
+            raise RequestError(f"{field} must have keys of {known}, got {shown(key)}", param=field)
