@@ -1,0 +1,366 @@
+"""One answer's grammar, its thoughts, and what is left of its length.
+
+The promise: an answer with a grammar ends valid however short its length is, if its shortest end
+fits at the start. So an end that fits into what is left is known at every moment. It is looked for
+again behind each token, which costs some microseconds, since the last one mostly still ends the
+text, or a part of it does. Where none fits behind a token that was sampled, the token does not
+stand: the known end takes its place.
+
+      START ──the start token of thoughts──▶ THINKING ──their end token──▶ ANSWERING ──▶ ENDED
+        └──────────any other token─────────────────────────────────────────▲
+
+Shape legend: W words of 32 tokens.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+import numpy as np
+
+from sglite.grammar.backend import GrammarTooComplexError, Matcher, Words
+from sglite.grammar.closing import EndFinder
+from sglite.request import Thinking
+
+AMPLE_TOKENS = 64
+"""With so many tokens left beside the known end, an answer goes on behind a token that fell."""
+EFFORT = 128
+"""Places looked at for an end in the middle of an answer: some milliseconds, once."""
+AMPLE_EFFORT = 1024
+"""The same while there is room for one: a token that falls then may spoil a good answer."""
+MAX_ROLL_BACK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What stands behind a token that was sampled.
+
+    ``token_ids`` is it and the ``num_forced`` ones that had to follow, or others in its place;
+    empty only where the text ends before it and no token says so. ``is_end``: nothing may follow.
+    ``is_cut``: it was led to its end since the length was used up.
+    """
+
+    token_ids: list[int]
+    num_forced: int = 0
+    is_end: bool = False
+    is_cut: bool = False
+
+
+class _Phase(Enum):
+    START = auto()
+    THINKING = auto()
+    ANSWERING = auto()
+    ENDED = auto()
+
+
+class _State(NamedTuple):
+    """Where the answer stands. ``end`` is the known way to a valid end, None where none is known.
+
+    ``num_matched`` tokens are behind the matcher. ``is_lost``: the grammar's library gave up.
+    """
+
+    phase: _Phase
+    end: tuple[int, ...] | None
+    num_tokens: int = 0
+    num_thoughts: int = 0
+    num_matched: int = 0
+    is_lost: bool = False
+
+
+class Constraint:
+    """What one answer may consist of. Not for two threads at once.
+
+    ``matcher`` stands at the start of its grammar, None for free text: then only the thoughts are
+    limited. ``shortest_end`` is an end from there, of at most ``max_new_tokens`` less the token
+    that ends open thoughts. ``end_token_ids`` (EOS and the like) are legal exactly where the text
+    may end. ``max_thinking_tokens`` None leaves thoughts free as long as an answer fits behind
+    them. ``jumps``: tokens that must follow are appended at once.
+    """
+
+    def __init__(
+        self,
+        matcher: Matcher | None,
+        *,
+        ends: EndFinder,
+        shortest_end: Sequence[int],
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        thinking: Thinking | None,
+        max_thinking_tokens: int | None,
+        jumps: bool,
+    ) -> None:
+        self._matcher = matcher
+        self._ends = ends
+        self._max_new_tokens = max_new_tokens
+        self._end_token_ids = end_token_ids
+        self._thinking = thinking
+        self._max_thinking_tokens = max_thinking_tokens
+        self._jumps = jumps
+        if thinking is None:
+            phase = _Phase.ANSWERING
+        else:
+            phase = _Phase.THINKING if thinking.is_open else _Phase.START
+        self._state = _State(phase, tuple(shortest_end))
+        self._history: deque[_State] = deque(maxlen=MAX_ROLL_BACK)
+
+    @property
+    def needs_mask(self) -> bool:
+        """False while anything may come: thoughts, or an answer without a grammar."""
+        is_bound = self._state.phase in (_Phase.START, _Phase.ANSWERING)
+        return self._matcher is not None and is_bound
+
+    def fill_mask(self, words_W: Words) -> None:
+        """Set the bits of the tokens that may come next, clear the others.
+
+        Where the grammar's library gives up, the known end is all that may come. Raises
+        GrammarTooComplexError where there is none.
+        """
+        assert self._matcher is not None, "an answer without a grammar needs no mask"
+        try:
+            self._matcher.fill_mask(words_W)
+            may_end = self._matcher.is_accepting
+        except GrammarTooComplexError:
+            if self._state.end is None:
+                raise
+            self._state = self._state._replace(is_lost=True)
+            words_W[:] = 0
+            _set_bits(words_W, self._state.end[:1])
+            may_end = not self._state.end
+        if may_end:
+            _set_bits(words_W, self._end_token_ids)
+        if self._state.phase is _Phase.START and self._has_room_for_thoughts():
+            assert self._thinking is not None and self._thinking.start_token_id is not None
+            _set_bits(words_W, [self._thinking.start_token_id])
+
+    def take(self, token_id: int) -> Taken:
+        """The model sampled ``token_id``: what stands.
+
+        A token that is not allowed does not stand either. Raises GrammarTooComplexError where no
+        end is known that could take its place, and ValueError behind the answer's end.
+        """
+        phase = self._state.phase
+        if phase is _Phase.ENDED:
+            raise ValueError(f"token {token_id} follows an answer that has ended")
+        if phase is _Phase.START and self._starts_thoughts(token_id):
+            self._record(_Phase.THINKING)
+            return Taken([token_id])
+        if phase is _Phase.THINKING:
+            return self._take_thought(token_id)
+        return self._take_answer(token_id)
+
+    def replay(self, token_ids: Sequence[int]) -> None:
+        """Take what stood before a retraction, as it is.
+
+        Raises ValueError where the grammar does not allow it.
+        """
+        for token_id in token_ids:
+            if self._state.phase is _Phase.START and self._starts_thoughts(token_id):
+                self._record(_Phase.THINKING)
+            elif self._state.phase is _Phase.THINKING:
+                self._replay_thought(token_id)
+            elif self._matcher is None or token_id in self._end_token_ids:
+                self._record(_Phase.ANSWERING)
+            elif self._matcher.accept([token_id]) == 1:
+                self._record_matched([(token_id, self._end_behind(token_id))])
+            else:
+                raise ValueError(f"token {token_id} does not fit the grammar of its answer")
+
+    def roll_back(self, num_tokens: int) -> None:
+        """Take back the last tokens that stood, at most MAX_ROLL_BACK of them."""
+        if num_tokens > len(self._history):
+            raise ValueError(f"{num_tokens} tokens back; {len(self._history)} can be taken back")
+        num_matched = self._state.num_matched
+        for _ in range(num_tokens):
+            self._state = self._history.pop()
+        if self._matcher is not None and num_matched > self._state.num_matched:
+            self._matcher.roll_back(num_matched - self._state.num_matched)
+
+    # -- Thoughts ------------------------------------------------------------------------------
+
+    def _starts_thoughts(self, token_id: int) -> bool:
+        return (
+            self._thinking is not None
+            and token_id == self._thinking.start_token_id
+            and self._has_room_for_thoughts()
+        )
+
+    def _has_room_for_thoughts(self) -> bool:
+        """Whether the tokens that begin and end thoughts leave room for an answer."""
+        if self._thinking is None or self._thinking.start_token_id is None:
+            return False
+        return self._matcher is None or self._num_left >= 2 + len(self._state.end or ())
+
+    def _take_thought(self, token_id: int) -> Taken:
+        assert self._thinking is not None
+        is_end_token = token_id in self._end_token_ids
+        if self._must_stop_thinking() or (is_end_token and self._matcher is not None):
+            token_id = self._thinking.end_token_id
+        if token_id != self._thinking.end_token_id:
+            self._record(_Phase.ENDED if is_end_token else _Phase.THINKING, num_thoughts=1)
+            return Taken([token_id], is_end=is_end_token)
+        self._record(_Phase.ANSWERING)
+        return self._taken_with_forced(token_id)
+
+    def _must_stop_thinking(self) -> bool:
+        budget = self._max_thinking_tokens
+        if budget is not None and self._state.num_thoughts >= budget:
+            return True
+        # This token, the end of the thoughts, the answer.
+        return self._matcher is not None and self._num_left < 2 + len(self._state.end or ())
+
+    def _replay_thought(self, token_id: int) -> None:
+        assert self._thinking is not None
+        is_over = token_id == self._thinking.end_token_id
+        self._record(_Phase.ANSWERING if is_over else _Phase.THINKING, num_thoughts=int(not is_over))
+
+    # -- The answer ----------------------------------------------------------------------------
+
+    @property
+    def _num_left(self) -> int:
+        return self._max_new_tokens - self._state.num_tokens
+
+    def _take_answer(self, token_id: int) -> Taken:
+        if self._matcher is None:
+            is_end = token_id in self._end_token_ids
+            self._record(_Phase.ENDED if is_end else _Phase.ANSWERING)
+            return Taken([token_id], is_end=is_end)
+        if self._state.is_lost:
+            return self._cut()
+        if token_id in self._end_token_ids:
+            if not self._matcher.is_accepting:
+                return self._refuse()
+            self._record(_Phase.ENDED)
+            return Taken([token_id], is_end=True)
+        if self._matcher.accept([token_id]) != 1:
+            return self._refuse()
+        end = self._end_behind(token_id)
+        if end is None and self._state.end is not None:
+            self._matcher.roll_back(1)
+            return self._refuse()
+        self._record_matched([(token_id, end)])
+        return self._taken_with_forced(token_id)
+
+    def _end_behind(self, token_id: int) -> tuple[int, ...] | None:
+        """An end behind ``token_id``, which the matcher took, that fits; None: none found."""
+        assert self._matcher is not None
+        if self._matcher.is_accepting:
+            return ()
+        end = self._state.end
+        if end and end[0] == token_id:
+            return end[1:]
+        return self._fitting_end(self._num_left - 1, len(self._ends.pieces[token_id]))
+
+    def _fitting_end(self, max_tokens: int, num_bytes: int) -> tuple[int, ...] | None:
+        """An end where the matcher stands now, ``num_bytes`` behind the known end's place."""
+        assert self._matcher is not None
+        end = self._state.end
+        if end is None:
+            found = self._ends.find(self._matcher, max_tokens=max_tokens, effort=AMPLE_EFFORT)
+            return None if found is None else tuple(found)
+        if len(end) <= max_tokens and self._matcher.ends_after(end):
+            return end
+        found = self._ends.find(
+            self._matcher,
+            max_tokens=max_tokens,
+            hints=(self._ends.drop_bytes(end, num_bytes), end),
+            effort=AMPLE_EFFORT if max_tokens > len(end) + AMPLE_TOKENS else EFFORT,
+        )
+        return None if found is None else tuple(found)
+
+    def _taken_with_forced(self, token_id: int) -> Taken:
+        """What was recorded last stands, with the tokens that must follow, if they fit."""
+        forced = self._jump()
+        is_end = self._matcher is not None and self._matcher.is_complete
+        if is_end:
+            self._state = self._state._replace(phase=_Phase.ENDED)
+        return Taken([token_id, *forced], num_forced=len(forced), is_end=is_end)
+
+    def _jump(self) -> list[int]:
+        """Take the tokens that must follow; none where no end would fit behind them."""
+        if not self._jumps or self._matcher is None or self._matcher.is_accepting:
+            return []
+        forced = self._matcher.forced_tokens()
+        if not forced or len(forced) > self._num_left:
+            return []
+        num_accepted = self._matcher.accept(forced)
+        assert num_accepted == len(forced), f"{num_accepted} of {len(forced)} forced tokens fit"
+        known = self._state.end or ()
+        end: tuple[int, ...] | None
+        if self._matcher.is_accepting:
+            end = ()
+        elif list(known[: len(forced)]) == forced:
+            end = known[len(forced) :]
+        else:
+            num_bytes = len(self._ends.text(forced))
+            end = self._fitting_end(self._num_left - len(forced), num_bytes)
+        if end is None:
+            self._matcher.roll_back(len(forced))
+            return []
+        behind = [tuple(forced[i + 1 :]) + end for i in range(len(forced))]
+        self._record_matched(list(zip(forced, behind, strict=True)))
+        return forced
+
+    def _refuse(self) -> Taken:
+        """The token sampled does not stand: the known end takes its place, whole or its start."""
+        end = self._state.end
+        if end is None:
+            raise GrammarTooComplexError(
+                "the grammar allows no end that could be found; simplify it or raise max_new_tokens"
+            )
+        if not end or self._num_left <= len(end) + AMPLE_TOKENS:
+            return self._cut()
+        assert self._matcher is not None
+        if self._matcher.accept(end[:1]) != 1:
+            return self._cut()
+        self._record_matched([(end[0], end[1:])])
+        return self._taken_with_forced(end[0])
+
+    def _cut(self) -> Taken:
+        """End the answer with the whole known end, or with a token that says so."""
+        assert self._matcher is not None and self._state.end is not None
+        end = self._state.end
+        if end and not self._state.is_lost:
+            self._matcher.accept(end)
+            self._record_matched([(end[i], end[i + 1 :]) for i in range(len(end))])
+            self._state = self._state._replace(phase=_Phase.ENDED)
+            return Taken(list(end), is_end=True, is_cut=True)
+        token_ids = list(end) or sorted(self._end_token_ids)[:1]
+        for _ in token_ids:
+            self._record(_Phase.ENDED)
+        return Taken(token_ids, is_end=True, is_cut=True)
+
+    # -- History -------------------------------------------------------------------------------
+
+    def _record(self, phase: _Phase, *, num_thoughts: int = 0) -> None:
+        """A token stands that the matcher does not see."""
+        state = self._state
+        self._history.append(state)
+        self._state = state._replace(
+            phase=phase,
+            num_tokens=state.num_tokens + 1,
+            num_thoughts=state.num_thoughts + num_thoughts,
+        )
+
+    def _record_matched(
+        self, tokens: Sequence[tuple[int, tuple[int, ...] | None]]
+    ) -> None:
+        """Tokens stand that the matcher took, each with the end known behind it."""
+        for _, end in tokens:
+            state = self._state
+            self._history.append(state)
+            self._state = state._replace(
+                phase=_Phase.ANSWERING,
+                end=end,
+                num_tokens=state.num_tokens + 1,
+                num_matched=state.num_matched + 1,
+            )
+
+
+def _set_bits(words_W: Words, token_ids: Sequence[int] | frozenset[int]) -> None:
+    unsigned_W = words_W.view(np.uint32)
+    for token_id in token_ids:
+        unsigned_W[token_id >> 5] |= np.uint32(1 << (token_id & 31))
