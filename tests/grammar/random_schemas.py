@@ -73,7 +73,8 @@ def random_schema(seed: int) -> RandomSchema:
         if rng.random() < 0.5:
             schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
     if builder.definitions and isinstance(schema, dict):
-        schema = schema | {"$defs": {name: part.schema for name, part in builder.definitions}}
+        definitions = {name: part.schema for name, part in builder.definitions}
+        schema = schema | {builder.definitions_name: definitions}
     return RandomSchema(seed, schema, drawn.witness, is_satisfiable)
 
 
@@ -83,6 +84,9 @@ class SchemaBuilder:
     def __init__(self, rng: Rng) -> None:
         self.rng = rng
         self.definitions: list[tuple[str, Drawn]] = []
+        # An older dialect says some things in other words.
+        self.is_draft7 = rng.random() < 0.12
+        self.definitions_name = "definitions" if self.is_draft7 else "$defs"
 
     def root(self) -> Drawn:
         """The whole schema without its definitions."""
@@ -92,8 +96,11 @@ class SchemaBuilder:
         kinds = [self.object, self.array, self.composed, self.leaf]
         drawn = self.rng.choices(kinds, [80, 8, 6, 6])[0](0)
         if isinstance(drawn.schema, dict) and "$ref" not in drawn.schema:
-            dialect = "https://json-schema.org/draft/2020-12/schema"
-            head = {"$schema": dialect} if self.rng.random() < 0.2 else {}
+            head = {}
+            if self.is_draft7:
+                head = {"$schema": "http://json-schema.org/draft-07/schema#"}
+            elif self.rng.random() < 0.2:
+                head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
             return Drawn(head | drawn.schema, drawn.witness)
         return drawn
 
@@ -189,7 +196,8 @@ class SchemaBuilder:
             schema["anyOf"] = [{"required": [first]}, {"required": [second]}]
         if len(witness) >= 2 and rng.random() < RARE:
             first, second = list(witness)[:2]
-            schema["dependentRequired"] = {first: [second]}
+            word = "dependencies" if self.is_draft7 else "dependentRequired"
+            schema[word] = {first: [second]}
         if witness and rng.random() < RARE:
             name = next(iter(witness))
             schema["if"] = {"required": [name]}
@@ -241,14 +249,17 @@ class SchemaBuilder:
     def _tuple(self, depth: int) -> Drawn:
         rng = self.rng
         parts = [self.any(depth + 1) for _ in range(rng.randint(1, 3))]
-        schema: dict[str, Any] = {"type": "array", "prefixItems": [part.schema for part in parts]}
+        places, others = "prefixItems", "items"
+        if self.is_draft7:
+            places, others = "items", "additionalItems"
+        schema: dict[str, Any] = {"type": "array", places: [part.schema for part in parts]}
         witness = [part.witness for part in parts]
         flavour = rng.choice(["closed", "open", "more"])
         if flavour == "closed":
-            schema["items"] = False
+            schema[others] = False
         if flavour == "more":
             rest = self.any(depth + 1)
-            schema["items"] = rest.schema
+            schema[others] = rest.schema
             witness += [rest.witness] * rng.randint(0, 2)
         if rng.random() < 0.5:
             schema["minItems"] = rng.randint(0, len(witness))
@@ -321,13 +332,13 @@ class SchemaBuilder:
             return self.leaf(depth)
         name, part = self.rng.choice(self.definitions)
         pointer = name.replace("~", "~0").replace("/", "~1").replace(" ", "%20")
-        return Drawn({"$ref": f"#/$defs/{pointer}"}, part.witness)
+        return Drawn({"$ref": f"#/{self.definitions_name}/{pointer}"}, part.witness)
 
     def _definition(self, name: str) -> Drawn:
         """A schema that is referred to by name; "node" refers to itself."""
         if name != "node":
             return self.any(MAX_DEPTH - 2)
-        me = {"$ref": "#/$defs/node"}
+        me = {"$ref": f"#/{self.definitions_name}/node"}
         value = self.leaf(MAX_DEPTH)
         flavours: dict[str, Drawn] = {
             "children": Drawn({"type": "array", "items": me}, []),
