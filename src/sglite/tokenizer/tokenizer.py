@@ -193,6 +193,11 @@ class Tokenizer:
             ) from error
 
 
+def tokenizer_json(tokenizer: Tokenizer) -> str:
+    """The tokenizer as a ``tokenizer.json``, from which `tokenizers` makes its twin."""
+    return str(tokenizer._backend.to_str())
+
+
 def _decoder_spec(backend: Backend) -> str | None:
     """The ``decoder`` section of a loaded tokenizer, as JSON."""
     decoder = backend.decoder

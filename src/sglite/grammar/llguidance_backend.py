@@ -1,0 +1,318 @@
+"""Grammars by llguidance: an Earley parser over lexemes, whose automata are built as they are used.
+
+Nothing is computed ahead: a grammar compiles in a millisecond, a mask takes some ten microseconds
+more than a table would. Its limits of work per mask are what stops a grammar that explodes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+
+from sglite.errors import ConfigError, RequestError
+from sglite.grammar.backend import GrammarTooComplexError, Matcher, Words
+from sglite.grammar.ebnf_parser import parse_ebnf
+from sglite.grammar.expressions import rust_regex
+from sglite.grammar.lark import lark_of_ebnf, lark_of_tags
+from sglite.grammar.limits import parse_json
+from sglite.grammar.regex_parser import parse_regex
+from sglite.grammar.schema_keywords import (
+    Enforced,
+    has_open_names,
+    is_exact,
+    not_enforced,
+    prepare_schema,
+)
+from sglite.grammar.specs import Whitespace, parse_choices
+from sglite.grammar.structural_tag import JsonContent, map_contents, parse_structural_tag
+from sglite.grammar.vocabulary import Vocabulary
+from sglite.request import GrammarSpec
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+
+def _find_unsure(schema: dict[str, Any]) -> set[str]:
+    """Keywords that llguidance knows, but does not enforce so that every validator is content."""
+    unsure = set()
+    least = schema.get("minProperties")
+    if isinstance(least, int) and least > 1 and has_open_names(schema):
+        # The same name twice is one property to whoever parses the text.
+        unsure.add("minProperties")
+    if "multipleOf" in schema and not is_exact(schema["multipleOf"]):
+        # 0.07 is no multiple of 0.01 in double precision, in which validators divide.
+        unsure.add("multipleOf")
+    return unsure
+
+
+ENFORCED = Enforced(
+    keywords=frozenset(
+        "$defs $ref additionalItems additionalProperties allOf anyOf const definitions enum "
+        "exclusiveMaximum exclusiveMinimum items maxItems maxLength maxProperties maximum minItems "
+        "minLength minProperties minimum multipleOf oneOf pattern patternProperties prefixItems "
+        "properties required type".split()
+    ),
+    formats=frozenset("date date-time duration email hostname ipv4 ipv6 time uri uuid".split()),
+    find_unsure=_find_unsure,
+)
+"""Found by experiment with version 1.9, tests/grammar/test_llguidance_backend.py."""
+
+ESCAPES = 'bfnrt\\"'
+"""Not by number: a name of a property that is written so would escape what holds for it."""
+
+MAX_LEXER_STATES = 50_000
+"""States that one text may visit, 1-2 KB each; a text of some thousand tokens visits hundreds."""
+MAX_GRAMMAR_SIZE = 200_000
+STEP_LEXER_FUEL = 200_000
+STEP_MAX_ITEMS = 100_000
+
+GRAMMAR_BYTES = 64 * 1024
+BYTES_PER_CHAR = 40
+"""Estimate of a compiled grammar's memory: a base, and so much for each character of its text."""
+
+
+class LlguidanceMatcher:
+    """One text in a grammar of llguidance; see :class:`sglite.grammar.backend.Matcher`."""
+
+    def __init__(self, native: LLMatcher, end_id: int) -> None:
+        self.native = native
+        self._end_word, self._end_bit = end_id >> 5, np.int32(~np.uint32(1 << (end_id & 31)))
+        self._end_id = end_id
+
+    def fill_mask(self, words_W: Words) -> None:
+        """Set the bits of all tokens that may come next, clear the others."""
+        if self.native.is_stopped():
+            self.check()
+            words_W[:] = 0
+            return
+        self.native.unsafe_compute_mask_ptr(words_W.ctypes.data, words_W.nbytes)
+        self.check()
+        words_W[self._end_word] &= self._end_bit
+
+    def accept(self, token_ids: Sequence[int]) -> int:
+        """Take tokens as far as they are allowed; how many were."""
+        count = self.count_allowed(token_ids)
+        if count and self.native.try_consume_tokens(list(token_ids[:count])) != count:
+            self.check()
+        return count
+
+    def count_allowed(self, token_ids: Sequence[int]) -> int:
+        """How many of the tokens :meth:`accept` would take."""
+        texts = list(token_ids)
+        if self._end_id in texts:
+            texts = texts[: texts.index(self._end_id)]
+        if not texts or self.native.is_stopped():
+            return 0
+        return self.native.validate_tokens(texts)
+
+    def roll_back(self, num_tokens: int) -> None:
+        """Take back the last tokens accepted."""
+        if num_tokens and not self.native.rollback(num_tokens):
+            self.check()
+
+    def forced_tokens(self) -> list[int]:
+        """The tokens that every text from here on begins with."""
+        return [] if self.native.is_stopped() else self.native.compute_ff_tokens()
+
+    def fork(self) -> LlguidanceMatcher:
+        """A matcher of its own at the same place."""
+        return LlguidanceMatcher(self.native.deep_copy(), self._end_id)
+
+    @property
+    def is_accepting(self) -> bool:
+        """True where the text may end here."""
+        return self.native.is_accepting()
+
+    @property
+    def is_complete(self) -> bool:
+        """True where it must end here."""
+        return self.native.is_stopped() and self.native.is_accepting()
+
+    def check(self) -> None:
+        """Raise GrammarTooComplexError where the library gave up."""
+        if self.native.is_error():
+            raise GrammarTooComplexError(_first_lines(self.native.get_error()))
+
+
+class LlguidanceGrammar:
+    """A compiled grammar: a matcher at the start, of which texts get copies."""
+
+    def __init__(
+        self, matcher: LlguidanceMatcher, ignored_keywords: tuple[str, ...], num_bytes: int
+    ) -> None:
+        self._matcher = matcher
+        self.ignored_keywords = ignored_keywords
+        self.num_bytes = num_bytes
+
+    def start(self) -> LlguidanceMatcher:
+        """A matcher before the first token."""
+        return self._matcher.fork()
+
+
+class LlguidanceBackend:
+    """Compiles grammars for one vocabulary by llguidance.
+
+    ``num_threads`` fill the masks of a batch. Raises ConfigError where every token of the
+    vocabulary is text: llguidance wants one that ends a text.
+    """
+
+    name = "llguidance"
+
+    def __init__(
+        self, vocabulary: Vocabulary, *, whitespace: Whitespace, num_threads: int | None = None
+    ) -> None:
+        no_text = (i for i, piece in enumerate(vocabulary.pieces) if not piece)
+        end_id = next(no_text, None)
+        if end_id is None:
+            raise ConfigError(
+                "--grammar-backend llguidance needs a vocabulary with a token that ends an answer"
+            )
+        self._end_id = end_id
+        self._whitespace = whitespace
+        self._tokenizer = LLTokenizer(TokenizerWrapper(_TokenTable(vocabulary, end_id)))
+        self._executor = LLExecutor(num_threads)
+        self._limits = LLParserLimits(
+            step_lexer_fuel=STEP_LEXER_FUEL,
+            step_max_items=STEP_MAX_ITEMS,
+            max_lexer_states=MAX_LEXER_STATES,
+            max_grammar_size=MAX_GRAMMAR_SIZE,
+            verbose_errors=False,
+        )
+
+    def compile(self, spec: GrammarSpec) -> LlguidanceGrammar:
+        """Compile; see :class:`sglite.grammar.backend.GrammarBackend`."""
+        if spec.kind == "json_schema":
+            return self._compile_schema(spec)
+        if spec.kind == "structural_tag":
+            return self._compile_tag(spec)
+        if spec.kind == "regex":
+            lark = f"start: /{rust_regex(parse_regex(spec.text))}/"
+        elif spec.kind == "choice":
+            lark = f"start: /{rust_regex(parse_choices(spec.text))}/"
+        else:
+            lark = lark_of_ebnf(parse_ebnf(spec.text))
+        return self._finish(LLMatcher.grammar_from_lark(lark), spec.kind)
+
+    def fill_masks(self, matchers: Sequence[Matcher], words_MW: Words) -> None:
+        """Fill the masks of a batch, in the library's threads."""
+        rows = []
+        for row, matcher in enumerate(matchers):
+            native = matcher.native if isinstance(matcher, LlguidanceMatcher) else None
+            if native is None or native.is_stopped() or not words_MW.flags.c_contiguous:
+                matcher.fill_mask(words_MW[row])
+            else:
+                rows.append((native, row))
+        if not rows:
+            return
+        row_bytes = words_MW.shape[1] * words_MW.itemsize
+        self._executor.unsafe_compute_mask_ptr(
+            rows, words_MW.ctypes.data, row_bytes, words_MW.shape[0]
+        )
+        end_bit = np.int32(~np.uint32(1 << (self._end_id & 31)))
+        words_MW[:, self._end_id >> 5] &= end_bit
+        for native, _ in rows:
+            LlguidanceMatcher(native, self._end_id).check()
+
+    def _compile_schema(self, spec: GrammarSpec) -> LlguidanceGrammar:
+        text = spec.text
+        parsed = parse_json(text, spec.kind, what="a schema")
+        prepared = prepare_schema(parsed, ENFORCED, ignores_keywords=spec.ignores_keywords)
+        options = self._json_options()
+        ignored = prepared.ignored
+        if self._needs_one_of(prepared.schema, options):
+            ignored = tuple(sorted({*ignored, "oneOf"}))
+            if not spec.ignores_keywords:
+                raise not_enforced(ignored, spec.kind)
+            options["coerce_one_of"] = True
+        grammar = LLMatcher.grammar_from_json_schema(prepared.schema, overrides=options)
+        return self._finish(grammar, spec.kind, ignored)
+
+    def _compile_tag(self, spec: GrammarSpec) -> LlguidanceGrammar:
+        parsed = parse_structural_tag(parse_json(spec.text, spec.kind, what="a structural tag"))
+        ignored: set[str] = set()
+
+        def prepare(content: JsonContent) -> JsonContent:
+            prepared = prepare_schema(
+                content.schema,
+                ENFORCED,
+                ignores_keywords=spec.ignores_keywords,
+                param=spec.kind,
+            )
+            options = self._json_options()
+            ignored.update(prepared.ignored)
+            if self._needs_one_of(prepared.schema, options):
+                ignored.add("oneOf")
+                options["coerce_one_of"] = True
+            return JsonContent({**prepared.schema, "x-guidance": options})
+
+        checked = map_contents(parsed, prepare)
+        if "oneOf" in ignored and not spec.ignores_keywords:
+            raise not_enforced(tuple(sorted(ignored)), spec.kind)
+        grammar = LLMatcher.grammar_from_lark(lark_of_tags(checked))
+        return self._finish(grammar, spec.kind, tuple(sorted(ignored)))
+
+    def _needs_one_of(self, schema: dict[str, Any], options: JsonCompileOptions) -> bool:
+        """Whether the schema has a ``oneOf`` whose branches are not known to be disjoint."""
+        if "oneOf" not in json.dumps(schema):
+            return False
+        grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)
+        message = LLMatcher.validate_grammar(grammar, limits=self._limits)
+        return "oneOf constraints" in message
+
+    def _json_options(self) -> JsonCompileOptions:
+        if self._whitespace == "free":
+            return {
+                "json_allowed_escapes": ESCAPES,
+                "whitespace_flexible": True,
+                "whitespace_pattern": r"[ \n\r\t]{1,20}",
+                "item_separator": ",",
+                "key_separator": ":",
+            }
+        space = " " if self._whitespace == "single" else ""
+        return {
+            "json_allowed_escapes": ESCAPES,
+            "whitespace_flexible": False,
+            "item_separator": f",{space}",
+            "key_separator": f":{space}",
+        }
+
+    def _finish(self, grammar: str, kind: str, ignored: tuple[str, ...] = ()) -> LlguidanceGrammar:
+        native = LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
+        if native.is_error():
+            raise RequestError(
+                f"{kind} cannot be compiled: {_first_lines(native.get_error())}", param=kind
+            )
+        matcher = LlguidanceMatcher(native, self._end_id)
+        words_W = np.zeros((self._tokenizer.vocab_size + 31) // 32, np.int32)
+        try:
+            matcher.fill_mask(words_W)
+        except GrammarTooComplexError as error:
+            raise RequestError(f"{kind} is too complex: {error}", param=kind) from error
+        if not words_W.any() and not matcher.is_accepting:
+            raise RequestError(
+                f"{kind} cannot be fulfilled: no text of this model's tokens fits", param=kind
+            )
+        return LlguidanceGrammar(matcher, ignored, GRAMMAR_BYTES + BYTES_PER_CHAR * len(grammar))
+
+
+class _TokenTable:
+    """What llguidance asks a tokenizer for."""
+
+    bos_token_id = None
+
+    def __init__(self, vocabulary: Vocabulary, end_id: int) -> None:
+        self.eos_token_id = end_id
+        self.tokens = list(vocabulary.pieces)
+        self.special_token_ids = [i for i, piece in enumerate(vocabulary.pieces) if not piece]
+        self._encode = vocabulary.make_encode()
+
+    def __call__(self, part: bytes | str) -> list[int]:
+        return self._encode(part.encode("utf-8") if isinstance(part, str) else part)
+
+
+def _first_lines(message: str) -> str:
+    return " ".join(message.split("<state>")[0].split())[:300]

@@ -1,0 +1,85 @@
+"""One schema as draft 2020-12 writes it, and without what says nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OLD_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07", "2019-09")
+"""Parts of ``$schema`` of the drafts in which ``items`` may be a list."""
+
+NO_OPS: dict[str, tuple[Any, ...]] = {
+    "uniqueItems": (False,),
+    "propertyNames": (True, {}),
+    "additionalItems": (True, {}),
+    "unevaluatedItems": (True, {}),
+    "unevaluatedProperties": (True, {}),
+    "items": (True, {}),
+    "minItems": (0,),
+    "minLength": (0,),
+    "minProperties": (0,),
+    "dependencies": ({},),
+    "dependentRequired": ({},),
+    "dependentSchemas": ({},),
+    "patternProperties": ({},),
+    "required": ([],),
+}
+"""Values with which a keyword allows everything."""
+
+
+def is_old_draft(schema: Any) -> bool:
+    """Whether a root schema says that it is of a draft before 2020-12."""
+    declared = schema.get("$schema") if isinstance(schema, dict) else None
+    return isinstance(declared, str) and any(draft in declared for draft in OLD_DRAFTS)
+
+
+def as_newest(schema: dict[str, Any], *, is_old: bool) -> dict[str, Any]:
+    """The schema's own keywords, not those within, as draft 2020-12 has them."""
+    new = {name: value for name, value in schema.items() if not _is_no_op(name, value)}
+    for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(new.get(exclusive), bool):
+            is_exclusive = new.pop(exclusive)
+            if is_exclusive and bound in new:
+                new[exclusive] = new.pop(bound)
+    if is_old and isinstance(new.get("items"), list):
+        new["prefixItems"] = new.pop("items")
+        if "additionalItems" in new:
+            new["items"] = new.pop("additionalItems")
+    else:
+        # It means something beside a list of items alone.
+        new.pop("additionalItems", None)
+    return _without_idle_parts(new)
+
+
+def _without_idle_parts(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out keywords that mean something beside others alone, where those are missing."""
+    if "contains" not in schema:
+        schema.pop("minContains", None)
+        schema.pop("maxContains", None)
+    if "if" not in schema or not {"then", "else"} & schema.keys():
+        for name in ("if", "then", "else"):
+            schema.pop(name, None)
+    num_required = len(set(map(str, schema.get("required") or ())))
+    least = schema.get("minProperties")
+    if isinstance(least, int) and least <= num_required:
+        del schema["minProperties"]
+    return _names_as_patterns(schema)
+
+
+def _names_as_patterns(schema: dict[str, Any]) -> dict[str, Any]:
+    """A pattern of all names as a pattern of properties, beside which there are no others."""
+    names = schema.get("propertyNames")
+    is_pattern = isinstance(names, dict) and set(names) - {"type"} == {"pattern"}
+    is_pattern = is_pattern and isinstance(names["pattern"], str)
+    if not is_pattern or {"properties", "patternProperties", "required"} & schema.keys():
+        return schema
+    assert isinstance(names, dict)
+    others = schema.get("additionalProperties", True)
+    schema["patternProperties"] = {names["pattern"]: others}
+    schema["additionalProperties"] = False
+    del schema["propertyNames"]
+    return schema
+
+
+def _is_no_op(name: str, value: Any) -> bool:
+    """Equal and of the same type: to Python, 0 is False."""
+    return any(value == idle and type(value) is type(idle) for idle in NO_OPS.get(name, ()))
