@@ -15,8 +15,9 @@ text, perhaps behind a few other tokens. Whatever is found was checked by the ma
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,12 +26,14 @@ from sglite.grammar.candidates import Candidates, is_allowed
 
 MAX_PIECE_BYTES = 32
 """Longer tokens are not used when a text is divided into the fewest."""
-MAX_SUFFIXES = 16
+MAX_SUFFIXES = 8
 """How many parts of a hint are tried at one place."""
 DISCREPANCY_COST = 0.25
 DEEP_TOKEN_COST = 0.005
 """Going straight ahead for 50 tokens costs as much as taking the second candidate once."""
 WIDE_RANK_COST = 0.1
+MORE_EFFORT = 16
+"""Places looked at for a shorter end besides as many as the first one took."""
 
 
 class EndFinder:
@@ -56,8 +59,9 @@ class EndFinder:
         """Tokens that ``matcher`` accepts and behind which the text may end; None: none found.
 
         ``max_tokens`` bounds them, ``effort`` the places that are looked at (tens of microseconds
-        each). ``hints`` are ends of places nearby; with them the first end that fits is taken,
-        without them it goes on for as long again to find a shorter one. Changes nothing.
+        each). ``hints`` are ends of places nearby, of the last of which any part may help; with
+        them the first end that fits is taken, without them it goes on for as long again to find a
+        shorter one. Changes nothing.
         """
         for hint in hints:
             if len(hint) <= max_tokens and matcher.ends_after(hint):
@@ -106,12 +110,50 @@ class EndFinder:
 
 @dataclass(slots=True)
 class _Place:
-    """Where some tokens lead: not accepting, and nothing is forced there."""
+    """Where some tokens lead: not accepting, and nothing is forced there.
+
+    ``cost`` is the price of the candidates taken so far that were not the first, ``num_seen`` says
+    how many places before had the same mask. ``untried`` are ranks of ``candidates``.
+    """
 
     matcher: Matcher
     token_ids: list[int]
-    cost: float
-    """Price of the candidates taken so far that were not the first."""
+    cost: float = 0.0
+    num_seen: int = 0
+    candidates: list[int] = field(default_factory=list)
+    untried: set[int] = field(default_factory=set)
+
+    def deep_cost(self, rank: int) -> float:
+        straight_on = DEEP_TOKEN_COST * len(self.token_ids)
+        return self.cost + DISCREPANCY_COST * rank + straight_on
+
+    def wide_cost(self, rank: int) -> float:
+        return self.num_seen + len(self.token_ids) + WIDE_RANK_COST * rank
+
+
+class _Order:
+    """Open places, the cheapest first: of each place the first candidate that was not drawn."""
+
+    def __init__(self, cost: Callable[[_Place, int], float]) -> None:
+        self._cost = cost
+        self._heap: list[tuple[float, int, _Place, int]] = []
+        self._num_pushed = 0
+
+    def push(self, place: _Place, rank: int = 0) -> None:
+        """Put in the candidate ``rank`` of a place, if it has so many."""
+        if rank < len(place.candidates):
+            self._num_pushed += 1
+            heapq.heappush(self._heap, (self._cost(place, rank), self._num_pushed, place, rank))
+
+    def draw(self) -> tuple[_Place, int] | None:
+        """A place and the rank of its candidate that is to be tried now; None: nothing is left."""
+        while self._heap:
+            _, _, place, rank = heapq.heappop(self._heap)
+            self.push(place, rank + 1)
+            if rank in place.untried:
+                place.untried.remove(rank)
+                return place, rank
+        return None
 
 
 class _Search:
@@ -129,45 +171,43 @@ class _Search:
         self._finder = finder
         self._start = matcher
         self._max_tokens = max_tokens
-        self._hints = [np.array(hint, np.int64) for hint in hints if hint]
+        self._hint = np.array(hints[-1] if hints else (), np.int64)
         self._is_content = bool(hints)
         # A way of short tokens may become a shorter one of long tokens.
         self._max_path = 4 * max_tokens + 16
-        self._deep: list[tuple[float, int]] = []
-        self._wide: list[tuple[float, int]] = []
-        self._open: dict[int, tuple[_Place, int, float]] = {}
-        self._num_pushed = 0
-        self._num_seen: dict[int, int] = {}
+        self._orders = (_Order(_Place.deep_cost), _Order(_Place.wide_cost))
+        self._num_seen: dict[bytes, int] = {}
+        self._candidates: dict[bytes, list[int]] = {}
         self._words_W: Words = np.zeros(finder.num_words, np.int32)
 
     def run(self, effort: int) -> list[int] | None:
         """Look at up to ``effort`` places."""
-        self._visit(_Place(self._start.fork(), [], 0.0))
+        with suppress(GrammarTooComplexError):
+            self._visit(_Place(self._start.fork(), []))
         num_visited = 1
-        while num_visited < effort and self._open:
-            if self.best is not None and self._is_content:
+        while num_visited < effort and not (self.best is not None and self._is_content):
+            drawn = self._orders[num_visited % 2].draw()
+            if drawn is None:
                 break
-            place = self._next(self._wide if num_visited % 2 else self._deep)
             num_visited += 1
             had_none = self.best is None
-            if place is not None:
-                self._visit(place)
+            self._try(*drawn)
             if self.best is not None and had_none:
-                effort = min(effort, 2 * num_visited + 32)
+                effort = min(effort, 2 * num_visited + MORE_EFFORT)
         return self.best
 
-    def _next(self, heap: list[tuple[float, int]]) -> _Place | None:
-        """The best open place of one order; None where the grammar does not let us there."""
-        key = heapq.heappop(heap)[1]
-        while key not in self._open:
-            key = heapq.heappop(heap)[1]
-        parent, token_id, cost = self._open.pop(key)
-        if len(parent.token_ids) + 1 > self._max_path:
-            return None
-        matcher = parent.matcher.fork()
-        if matcher.accept([token_id]) != 1:
-            return None
-        return _Place(matcher, [*parent.token_ids, token_id], cost)
+    def _try(self, parent: _Place, rank: int) -> None:
+        if len(parent.token_ids) >= self._max_path:
+            return
+        token_id = parent.candidates[rank]
+        place = _Place(
+            parent.matcher.fork(),
+            [*parent.token_ids, token_id],
+            parent.cost + DISCREPANCY_COST * rank,
+        )
+        with suppress(GrammarTooComplexError):
+            if place.matcher.accept([token_id]) == 1:
+                self._visit(place)
 
     def _visit(self, place: _Place) -> None:
         matcher = place.matcher
@@ -177,46 +217,40 @@ class _Search:
         if matcher.is_accepting:
             self._keep(place.token_ids)
             return
-        try:
-            matcher.fill_mask(self._words_W)
-        except GrammarTooComplexError:
-            return
+        matcher.fill_mask(self._words_W)
         if not self._end_as_hinted(place):
-            self._push_candidates(place)
+            self._open(place)
 
     def _end_as_hinted(self, place: _Place) -> bool:
-        """Whether the last part of a hint ends the text from here; the shortest such is kept."""
-        for hint in self._hints:
-            starts = np.flatnonzero(is_allowed(self._words_W, hint))[: -MAX_SUFFIXES - 1 : -1]
-            for start in starts.tolist():
-                suffix = hint[start:].tolist()
-                if place.matcher.ends_after(suffix):
-                    self._keep(place.token_ids + suffix)
-                    return True
+        """Whether the last part of the hint ends the text from here; the shortest such is kept."""
+        starts = np.flatnonzero(is_allowed(self._words_W, self._hint))[: -MAX_SUFFIXES - 1 : -1]
+        for start in starts.tolist():
+            suffix = self._hint[start:].tolist()
+            if place.matcher.ends_after(suffix):
+                self._keep(place.token_ids + suffix)
+                return True
         return False
 
-    def _push_candidates(self, place: _Place) -> None:
-        mask = hash(self._words_W.tobytes())
-        num_seen = self._num_seen.get(mask, 0)
-        self._num_seen[mask] = num_seen + 1
-        num_tokens = len(place.token_ids) + 1
-        for rank, token_id in enumerate(self._finder.candidates.order(self._words_W)):
-            cost = place.cost + DISCREPANCY_COST * rank
-            key = self._num_pushed
-            self._num_pushed += 1
-            self._open[key] = (place, token_id, cost)
-            heapq.heappush(self._deep, (cost + DEEP_TOKEN_COST * num_tokens, key))
-            wide_cost = num_tokens + num_seen + WIDE_RANK_COST * rank
-            heapq.heappush(self._wide, (wide_cost, key))
+    def _open(self, place: _Place) -> None:
+        """Have the candidates of a place tried in their turn."""
+        mask = self._words_W.tobytes()
+        if mask not in self._candidates:
+            self._candidates[mask] = self._finder.candidates.order(self._words_W)
+        place.num_seen = self._num_seen.get(mask, 0)
+        self._num_seen[mask] = place.num_seen + 1
+        place.candidates = self._candidates[mask]
+        place.untried = set(range(len(place.candidates)))
+        for order in self._orders:
+            order.push(place)
 
     def _keep(self, token_ids: list[int]) -> None:
         """Remember an end, divided into fewer tokens if possible, if none so far is as short."""
-        if self.best is not None and len(token_ids) // 4 >= len(self.best):
+        limit = self._max_tokens if self.best is None else len(self.best) - 1
+        if len(token_ids) > 4 * limit + 16:
             return
         fewest = self._finder.fewest_tokens(self._finder.text(token_ids))
         if fewest and len(fewest) < len(token_ids) and self._start.ends_after(fewest):
             token_ids = fewest
-        limit = self._max_tokens if self.best is None else len(self.best) - 1
         if len(token_ids) <= limit:
             self.best = token_ids
             self._max_path = min(self._max_path, 4 * len(token_ids))

@@ -15,7 +15,7 @@ Shape legend: W words of 32 tokens.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
@@ -28,9 +28,9 @@ from sglite.request import Thinking
 
 AMPLE_TOKENS = 64
 """With so many tokens left beside the known end, an answer goes on behind a token that fell."""
-EFFORT = 128
+EFFORT = 64
 """Places looked at for an end in the middle of an answer: some milliseconds, once."""
-AMPLE_EFFORT = 1024
+AMPLE_EFFORT = 512
 """The same while there is room for one: a token that falls then may spoil a good answer."""
 MAX_ROLL_BACK = 256
 
@@ -75,17 +75,17 @@ class Constraint:
     """What one answer may consist of. Not for two threads at once.
 
     ``matcher`` stands at the start of its grammar, None for free text: then only the thoughts are
-    limited. ``shortest_end`` is an end from there, of at most ``max_new_tokens`` less the token
-    that ends open thoughts. ``end_token_ids`` (EOS and the like) are legal exactly where the text
-    may end. ``max_thinking_tokens`` None leaves thoughts free as long as an answer fits behind
-    them. ``jumps``: tokens that must follow are appended at once.
+    limited, and ``ends`` may be None. ``shortest_end`` is an end from there; with the token that
+    ends open thoughts it fits into ``max_new_tokens``. ``end_token_ids`` (EOS and the like) are
+    legal exactly where the text may end. ``max_thinking_tokens`` None leaves thoughts free as long
+    as an answer fits behind them. ``jumps``: tokens that must follow are appended at once.
     """
 
     def __init__(
         self,
         matcher: Matcher | None,
         *,
-        ends: EndFinder,
+        ends: EndFinder | None,
         shortest_end: Sequence[int],
         max_new_tokens: int,
         end_token_ids: frozenset[int],
@@ -108,6 +108,11 @@ class Constraint:
         self._history: deque[_State] = deque(maxlen=MAX_ROLL_BACK)
 
     @property
+    def matcher(self) -> Matcher | None:
+        """Where the answer stands in its grammar; to be read, not to be moved."""
+        return self._matcher
+
+    @property
     def needs_mask(self) -> bool:
         """False while anything may come: thoughts, or an answer without a grammar."""
         is_bound = self._state.phase in (_Phase.START, _Phase.ANSWERING)
@@ -117,22 +122,27 @@ class Constraint:
         """Set the bits of the tokens that may come next, clear the others.
 
         Where the grammar's library gives up, the known end is all that may come. Raises
-        GrammarTooComplexError where there is none.
+        GrammarTooComplexError where there is none. The mask of ``matcher`` may also be filled by
+        others, with those of a batch: then :meth:`complete_mask` does the rest.
         """
         assert self._matcher is not None, "an answer without a grammar needs no mask"
         try:
             self._matcher.fill_mask(words_W)
-            may_end = self._matcher.is_accepting
         except GrammarTooComplexError:
             if self._state.end is None:
                 raise
             self._state = self._state._replace(is_lost=True)
+        self.complete_mask(words_W)
+
+    def complete_mask(self, words_W: Words) -> None:
+        """Add to the matcher's mask what is no part of the text; see :meth:`fill_mask`."""
+        state = self._state
+        if state.is_lost:
             words_W[:] = 0
-            _set_bits(words_W, self._state.end[:1])
-            may_end = not self._state.end
-        if may_end:
+            _set_bits(words_W, (state.end or ())[:1])
+        if self._may_end():
             _set_bits(words_W, self._end_token_ids)
-        if self._state.phase is _Phase.START and self._has_room_for_thoughts():
+        if state.phase is _Phase.START and self._has_room_for_thoughts():
             assert self._thinking is not None and self._thinking.start_token_id is not None
             _set_bits(words_W, [self._thinking.start_token_id])
 
@@ -164,8 +174,8 @@ class Constraint:
                 self._replay_thought(token_id)
             elif self._matcher is None or token_id in self._end_token_ids:
                 self._record(_Phase.ANSWERING)
-            elif self._matcher.accept([token_id]) == 1:
-                self._record_matched([(token_id, self._end_behind(token_id))])
+            elif self._accept([token_id]):
+                self._record_matched([self._end_behind(token_id)])
             else:
                 raise ValueError(f"token {token_id} does not fit the grammar of its answer")
 
@@ -215,7 +225,9 @@ class Constraint:
     def _replay_thought(self, token_id: int) -> None:
         assert self._thinking is not None
         is_over = token_id == self._thinking.end_token_id
-        self._record(_Phase.ANSWERING if is_over else _Phase.THINKING, num_thoughts=int(not is_over))
+        self._record(
+            _Phase.ANSWERING if is_over else _Phase.THINKING, num_thoughts=int(not is_over)
+        )
 
     # -- The answer ----------------------------------------------------------------------------
 
@@ -228,25 +240,41 @@ class Constraint:
             is_end = token_id in self._end_token_ids
             self._record(_Phase.ENDED if is_end else _Phase.ANSWERING)
             return Taken([token_id], is_end=is_end)
-        if self._state.is_lost:
-            return self._cut()
-        if token_id in self._end_token_ids:
-            if not self._matcher.is_accepting:
-                return self._refuse()
+        if token_id in self._end_token_ids and self._may_end():
             self._record(_Phase.ENDED)
             return Taken([token_id], is_end=True)
-        if self._matcher.accept([token_id]) != 1:
+        if token_id in self._end_token_ids or not self._accept([token_id]):
             return self._refuse()
         end = self._end_behind(token_id)
         if end is None and self._state.end is not None:
             self._matcher.roll_back(1)
             return self._refuse()
-        self._record_matched([(token_id, end)])
+        self._record_matched([end])
         return self._taken_with_forced(token_id)
+
+    def _may_end(self) -> bool:
+        """Whether the text may end where it stands."""
+        if self._matcher is None or self._state.is_lost:
+            return not self._state.end
+        return self._matcher.is_accepting
+
+    def _accept(self, token_ids: Sequence[int]) -> bool:
+        """Have the matcher take all of the tokens; False: it took none of them."""
+        assert self._matcher is not None
+        if self._state.is_lost:
+            return False
+        try:
+            num_accepted = self._matcher.accept(token_ids)
+        except GrammarTooComplexError:
+            self._state = self._state._replace(is_lost=True)
+            return False
+        if num_accepted < len(token_ids):
+            self._matcher.roll_back(num_accepted)
+        return num_accepted == len(token_ids)
 
     def _end_behind(self, token_id: int) -> tuple[int, ...] | None:
         """An end behind ``token_id``, which the matcher took, that fits; None: none found."""
-        assert self._matcher is not None
+        assert self._matcher is not None and self._ends is not None
         if self._matcher.is_accepting:
             return ()
         end = self._state.end
@@ -256,7 +284,7 @@ class Constraint:
 
     def _fitting_end(self, max_tokens: int, num_bytes: int) -> tuple[int, ...] | None:
         """An end where the matcher stands now, ``num_bytes`` behind the known end's place."""
-        assert self._matcher is not None
+        assert self._matcher is not None and self._ends is not None
         end = self._state.end
         if end is None:
             found = self._ends.find(self._matcher, max_tokens=max_tokens, effort=AMPLE_EFFORT)
@@ -274,20 +302,19 @@ class Constraint:
     def _taken_with_forced(self, token_id: int) -> Taken:
         """What was recorded last stands, with the tokens that must follow, if they fit."""
         forced = self._jump()
-        is_end = self._matcher is not None and self._matcher.is_complete
+        is_lost = self._matcher is None or self._state.is_lost
+        is_end = not is_lost and self._matcher is not None and self._matcher.is_complete
         if is_end:
             self._state = self._state._replace(phase=_Phase.ENDED)
         return Taken([token_id, *forced], num_forced=len(forced), is_end=is_end)
 
     def _jump(self) -> list[int]:
         """Take the tokens that must follow; none where no end would fit behind them."""
-        if not self._jumps or self._matcher is None or self._matcher.is_accepting:
+        if not self._jumps or self._ends is None or self._matcher is None or self._may_end():
             return []
         forced = self._matcher.forced_tokens()
-        if not forced or len(forced) > self._num_left:
+        if not forced or len(forced) > self._num_left or not self._accept(forced):
             return []
-        num_accepted = self._matcher.accept(forced)
-        assert num_accepted == len(forced), f"{num_accepted} of {len(forced)} forced tokens fit"
         known = self._state.end or ()
         end: tuple[int, ...] | None
         if self._matcher.is_accepting:
@@ -300,8 +327,7 @@ class Constraint:
         if end is None:
             self._matcher.roll_back(len(forced))
             return []
-        behind = [tuple(forced[i + 1 :]) + end for i in range(len(forced))]
-        self._record_matched(list(zip(forced, behind, strict=True)))
+        self._record_matched((*forced[i + 1 :], *end) for i in range(len(forced)))
         return forced
 
     def _refuse(self) -> Taken:
@@ -313,19 +339,16 @@ class Constraint:
             )
         if not end or self._num_left <= len(end) + AMPLE_TOKENS:
             return self._cut()
-        assert self._matcher is not None
-        if self._matcher.accept(end[:1]) != 1:
+        if not self._accept(end[:1]):
             return self._cut()
-        self._record_matched([(end[0], end[1:])])
+        self._record_matched([end[1:]])
         return self._taken_with_forced(end[0])
 
     def _cut(self) -> Taken:
         """End the answer with the whole known end, or with a token that says so."""
-        assert self._matcher is not None and self._state.end is not None
-        end = self._state.end
-        if end and not self._state.is_lost:
-            self._matcher.accept(end)
-            self._record_matched([(end[i], end[i + 1 :]) for i in range(len(end))])
+        end = self._state.end or ()
+        if end and self._accept(end):
+            self._record_matched(end[i + 1 :] for i in range(len(end)))
             self._state = self._state._replace(phase=_Phase.ENDED)
             return Taken(list(end), is_end=True, is_cut=True)
         token_ids = list(end) or sorted(self._end_token_ids)[:1]
@@ -345,11 +368,9 @@ class Constraint:
             num_thoughts=state.num_thoughts + num_thoughts,
         )
 
-    def _record_matched(
-        self, tokens: Sequence[tuple[int, tuple[int, ...] | None]]
-    ) -> None:
-        """Tokens stand that the matcher took, each with the end known behind it."""
-        for _, end in tokens:
+    def _record_matched(self, ends: Iterable[tuple[int, ...] | None]) -> None:
+        """Tokens stand that the matcher took: the end known behind each."""
+        for end in ends:
             state = self._state
             self._history.append(state)
             self._state = state._replace(
