@@ -23,7 +23,7 @@ from sglite.grammar.vocabulary import Vocabulary, read_vocabulary
 from sglite.request import GrammarSpec
 from sglite.tokenizer.loading import load_tokenizer
 
-FIND_EFFORT = 20_000
+FIND_EFFORT = 1_000
 """Places looked at for the shortest end from the start."""
 
 
