@@ -6,7 +6,7 @@ syntax of Rust, or as EBNF.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 MAX_CODE_POINT = 0x10FFFF
@@ -115,6 +115,19 @@ def walk(expression: Expression) -> Iterator[Expression]:
         node = stack.pop()
         yield node
         stack.extend(children(node))
+
+
+def map_refs(expression: Expression, change: Callable[[Ref], Expression]) -> Expression:
+    """The expression with something else in the place of each reference."""
+    if isinstance(expression, Ref):
+        return change(expression)
+    if isinstance(expression, Seq):
+        return Seq(tuple(map_refs(part, change) for part in expression.parts))
+    if isinstance(expression, Alt):
+        return Alt(tuple(map_refs(option, change) for option in expression.options))
+    if isinstance(expression, Repeat):
+        return Repeat(map_refs(expression.body, change), expression.least, expression.most)
+    return expression
 
 
 def rust_regex(expression: Expression) -> str:

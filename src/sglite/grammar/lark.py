@@ -16,6 +16,7 @@ from sglite.grammar.expressions import (
     Seq,
     bounds,
     literal,
+    map_refs,
     merge,
     overlap,
     rust_regex,
@@ -85,15 +86,7 @@ def _inline(rules: Rules) -> Rules:
 
 
 def _replaced(expression: Expression, rules: Rules) -> Expression:
-    if isinstance(expression, Ref):
-        return rules.get(expression.name, expression)
-    if isinstance(expression, Seq):
-        return Seq(tuple(_replaced(part, rules) for part in expression.parts))
-    if isinstance(expression, Alt):
-        return Alt(tuple(_replaced(option, rules) for option in expression.options))
-    if isinstance(expression, Repeat):
-        return Repeat(_replaced(expression.body, rules), expression.least, expression.most)
-    return expression
+    return map_refs(expression, lambda ref: rules.get(ref.name, ref))
 
 
 def _lark(node: Node, names: dict[str, str]) -> str:

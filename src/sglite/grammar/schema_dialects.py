@@ -68,13 +68,12 @@ def _without_idle_parts(schema: dict[str, Any]) -> dict[str, Any]:
 def _names_as_patterns(schema: dict[str, Any]) -> dict[str, Any]:
     """A pattern of all names as a pattern of properties, beside which there are no others."""
     names = schema.get("propertyNames")
-    is_pattern = isinstance(names, dict) and set(names) - {"type"} == {"pattern"}
-    is_pattern = is_pattern and isinstance(names["pattern"], str)
-    if not is_pattern or {"properties", "patternProperties", "required"} & schema.keys():
+    if not isinstance(names, dict) or set(names) - {"type"} != {"pattern"}:
         return schema
-    assert isinstance(names, dict)
+    if {"properties", "patternProperties", "required"} & schema.keys():
+        return schema
     others = schema.get("additionalProperties", True)
-    schema["patternProperties"] = {names["pattern"]: others}
+    schema["patternProperties"] = {str(names["pattern"]): others}
     schema["additionalProperties"] = False
     del schema["propertyNames"]
     return schema

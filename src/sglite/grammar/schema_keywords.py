@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from sglite.errors import RequestError
-from sglite.grammar.expressions import rust_regex
+from sglite.grammar.expressions import Expression, rust_regex
 from sglite.grammar.regex_parser import parse_regex
 from sglite.grammar.schema_dialects import as_newest, is_old_draft
 
@@ -67,12 +67,15 @@ LISTS_OF_NAMES = frozenset({"required", "type"})
 class Enforced:
     """What a library enforces: keywords, and values of ``format``.
 
-    ``find_unsure`` names those keywords of one schema that it does not enforce beside the others.
+    ``find_unsure`` names those keywords of one schema that it does not enforce beside the others;
+    ``rewrite`` comes before. ``write_pattern`` gives its syntax of regular expressions.
     """
 
     keywords: frozenset[str]
     formats: frozenset[str]
     find_unsure: Callable[[dict[str, Any]], set[str]]
+    rewrite: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    write_pattern: Callable[[Expression], str] = rust_regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class _SchemaFilter:
             raise self._refusal(f"has {str(schema)[:80]!r} where a schema has to be")
         for name, value in schema.items():
             self._check_kind(name, value)
-        newest = as_newest(schema, is_old=self._is_old)
+        newest = self._enforced.rewrite(as_newest(schema, is_old=self._is_old))
         unsure = self._enforced.find_unsure(newest)
         kept = {}
         for name, value in newest.items():
@@ -186,7 +189,8 @@ class _SchemaFilter:
         """The same for all libraries, by Python's meaning of it."""
         if not isinstance(pattern, str):
             raise self._refusal("has a pattern that is not a string")
-        return f"^{rust_regex(parse_regex(pattern, param=self._param, is_search=True))}$"
+        expression = parse_regex(pattern, param=self._param, is_search=True)
+        return f"^{self._enforced.write_pattern(expression)}$"
 
     def _check_kind(self, name: str, value: Any) -> None:
         kinds = KINDS.get(name)
