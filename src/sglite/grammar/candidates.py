@@ -45,6 +45,7 @@ class Candidates:
         longest_first = sorted(range(len(pieces)), key=lambda i: _longest_first(pieces[i]))
         self._place_V = _ranks(longest_first, len(pieces))
         self._first_byte_V = np.array([piece[0] if piece else 0 for piece in pieces], np.int64)
+        self._is_word_V = np.array([piece.isalnum() for piece in pieces], np.bool_)
         self._sample_C = np.array(sorted({*_sample(pieces), *elsewhere}), np.int64)
 
     def order(self, words_W: Words) -> list[int]:
@@ -67,10 +68,16 @@ class Candidates:
         return used[in_use >> 5] * 32 + (in_use & 31)
 
     def _spread(self, token_ids_C: TokenIds) -> TokenIds:
-        """The longest token of each first byte, longest first, then the shortest ones, the rest."""
+        """The longest token of each first byte, then the shortest ones, then the rest.
+
+        Words and signs take turns: among letters without end, the one sign often leads on.
+        """
         token_ids_C = token_ids_C[np.argsort(self._place_V[token_ids_C])]
         first_bytes_C = self._first_byte_V[token_ids_C]
         longest = np.sort(np.unique(first_bytes_C, return_index=True)[1])
+        is_word = self._is_word_V[token_ids_C[longest]]
+        turns = np.where(is_word, np.cumsum(is_word), np.cumsum(~is_word))
+        longest = longest[np.argsort(turns, kind="stable")]
         from_behind = np.sort(np.unique(first_bytes_C[::-1], return_index=True)[1])
         shortest = len(token_ids_C) - 1 - from_behind
         shortest = shortest[~np.isin(shortest, longest)]

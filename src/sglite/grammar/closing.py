@@ -27,10 +27,10 @@ from sglite.grammar.candidates import Candidates, is_allowed
 MAX_PIECE_BYTES = 32
 """Longer tokens are not used when a text is divided into the fewest."""
 MAX_SUFFIXES = 8
-"""How many parts of a hint are tried at one place."""
+"""How many parts of a hint are tried at one place, of the longest and of the shortest each."""
 DISCREPANCY_COST = 0.25
-DEEP_TOKEN_COST = 0.005
-"""Going straight ahead for 50 tokens costs as much as taking the second candidate once."""
+DEEP_TOKEN_COST = 0.0005
+"""Going straight ahead for 500 tokens costs as much as taking the second candidate once."""
 WIDE_RANK_COST = 0.1
 MORE_EFFORT = 16
 """Places looked at for a shorter end besides as many as the first one took."""
@@ -222,12 +222,17 @@ class _Search:
             self._open(place)
 
     def _end_as_hinted(self, place: _Place) -> bool:
-        """Whether the last part of the hint ends the text from here; the shortest such is kept."""
-        starts = np.flatnonzero(is_allowed(self._words_W, self._hint))[: -MAX_SUFFIXES - 1 : -1]
-        for start in starts.tolist():
+        """Whether a last part of the hint ends the text from here in few enough tokens.
+
+        A text that went along the hint has passed its first tokens; one that turned off it early
+        needs its last ones.
+        """
+        starts = np.flatnonzero(is_allowed(self._words_W, self._hint)).tolist()
+        if len(starts) > 2 * MAX_SUFFIXES:
+            starts = starts[:MAX_SUFFIXES] + starts[-MAX_SUFFIXES:]
+        for start in starts:
             suffix = self._hint[start:].tolist()
-            if place.matcher.ends_after(suffix):
-                self._keep(place.token_ids + suffix)
+            if place.matcher.ends_after(suffix) and self._keep(place.token_ids + suffix):
                 return True
         return False
 
@@ -243,14 +248,16 @@ class _Search:
         for order in self._orders:
             order.push(place)
 
-    def _keep(self, token_ids: list[int]) -> None:
+    def _keep(self, token_ids: list[int]) -> bool:
         """Remember an end, divided into fewer tokens if possible, if none so far is as short."""
         limit = self._max_tokens if self.best is None else len(self.best) - 1
         if len(token_ids) > 4 * limit + 16:
-            return
+            return False
         fewest = self._finder.fewest_tokens(self._finder.text(token_ids))
         if fewest and len(fewest) < len(token_ids) and self._start.ends_after(fewest):
             token_ids = fewest
-        if len(token_ids) <= limit:
-            self.best = token_ids
-            self._max_path = min(self._max_path, 4 * len(token_ids))
+        if len(token_ids) > limit:
+            return False
+        self.best = token_ids
+        self._max_path = min(self._max_path, 4 * len(token_ids))
+        return True
