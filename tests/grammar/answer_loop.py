@@ -27,6 +27,10 @@ FIND_EFFORT = 1_000
 """Places looked at for the shortest end from the start."""
 
 
+class NoEndError(Exception):
+    """No way to a valid end was found from the start: such a grammar is refused."""
+
+
 @cache
 def embedded_vocabulary() -> Vocabulary:
     """The vocabulary of the embedded model."""
@@ -61,10 +65,11 @@ class AnswerLoop:
         self.end_ids = frozenset(self.vocabulary.end_token_ids)
 
     def prepare(self, spec: GrammarSpec) -> ReadyGrammar:
-        """Compile; raises RequestError where the grammar is refused, AssertionError without end."""
+        """Compile. Raises RequestError or NoEndError where the grammar is refused."""
         compiled = self.backend.compile(spec)
         end = self.ends.find(compiled.start(), max_tokens=2_000, effort=FIND_EFFORT)
-        assert end is not None, f"no end found for {spec.text[:300]}"
+        if end is None:
+            raise NoEndError(f"no end found from the start of this {spec.kind}")
         return ReadyGrammar(compiled, end)
 
     def answer(

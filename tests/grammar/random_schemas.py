@@ -2,7 +2,7 @@
 
 Schema and witness are drawn together, so that what is satisfiable is known. Keywords that no
 grammar can express in general (``uniqueItems``, ``contains``, ``not``, conditions) are as rare as
-they are in descriptions of functions and messages: about one schema of fifty has any of them.
+they are in descriptions of functions and messages: about one schema of thirty has any of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.grammar.random_leaves import (
 )
 
 MAX_DEPTH = 4
-RARE = 0.0012
+RARE = 0.0025
 """How often an object or array has one certain keyword of those that cannot be enforced."""
 
 
