@@ -24,6 +24,9 @@ class Matcher(Protocol):
     def fill_mask(self, words_W: Words) -> None:
         """Set the bits of all tokens that may come next, clear the others.
 
+        Where tokens are forced, it may be the first of them alone, though others that begin the
+        same text would be accepted.
+
         Gives up the interpreter lock. Raises GrammarTooComplexError where the grammar needs too
         much work at this place.
         """
