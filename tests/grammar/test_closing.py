@@ -155,7 +155,9 @@ def test_a_part_of_a_hint_ends_the_text():
     end = finder().find(start(*grammar), max_tokens=400, effort=EFFORT)
     matcher = behind('{"f0":12345,"f1":', *grammar)
     # A value, and then what of the known end is left.
-    assert find(matcher, hints=[end], effort=3).endswith(b',"f2":0,"f3":0,"f4":0,"f5":0,"f6":0,"f7":0}')
+    assert find(matcher, hints=[end], effort=3).endswith(
+        b',"f2":0,"f3":0,"f4":0,"f5":0,"f6":0,"f7":0}'
+    )
 
 
 def test_a_library_that_gives_up_leaves_no_end():
