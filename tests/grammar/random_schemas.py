@@ -242,7 +242,7 @@ class SchemaBuilder:
             schema["maxItems"] = len(witness) + rng.choice([0, 1, 5, 100])
         if len(witness) <= 1 and rng.random() < 0.012:
             schema["uniqueItems"] = True
-        if witness and rng.random() < RARE:
+        if witness and rng.random() < 2 * RARE:
             schema["contains"] = {"const": witness[0]}
         return Drawn(schema, witness)
 

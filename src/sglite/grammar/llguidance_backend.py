@@ -109,6 +109,15 @@ class LlguidanceMatcher:
             return 0
         return self.native.validate_tokens(texts)
 
+    def ends_after(self, token_ids: Sequence[int]) -> bool:
+        """True where all of these tokens are allowed and the text may end behind them."""
+        if self.count_allowed(token_ids) != len(token_ids):
+            return False
+        count = self.accept(token_ids)
+        is_end = self.is_accepting
+        self.roll_back(count)
+        return is_end
+
     def roll_back(self, num_tokens: int) -> None:
         """Take back the last tokens accepted."""
         if num_tokens and not self.native.rollback(num_tokens):
