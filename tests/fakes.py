@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sglite.kvcache.groups import KVGroup
@@ -41,21 +42,30 @@ def next_token(prefix_hash: int) -> int:
     return 1 + (prefix_hash >> 3) % (VOCAB - 1)
 
 
+Stands = Callable[[list[int], int, int], list[int]]
+"""Tokens that stand: from those so far, the sampled one, and how many there may be in all."""
+
+
 def expected_output(
-    prompt: list[int], max_new_tokens: int, *, stop_at_eos: bool = True
+    prompt: list[int],
+    max_new_tokens: int,
+    *,
+    stop_at_eos: bool = True,
+    stands: Stands | None = None,
 ) -> list[int]:
     """What a request alone must generate."""
-    prefix_hash = 0
-    for position, token in enumerate(prompt):
-        prefix_hash = mix(prefix_hash, token, position)
-    output: list[int] = []
-    while len(output) < max_new_tokens:
+    token_ids = list(prompt)
+    limit = len(prompt) + max_new_tokens
+    prefix_hash, num_hashed = 0, 0
+    while len(token_ids) < limit:
+        for position in range(num_hashed, len(token_ids)):
+            prefix_hash = mix(prefix_hash, token_ids[position], position)
+        num_hashed = len(token_ids)
         token = next_token(prefix_hash)
-        output.append(token)
-        if token == EOS and stop_at_eos:
+        token_ids += [token] if stands is None else stands(token_ids, token, limit)
+        if token_ids[-1] == EOS and stop_at_eos:
             break
-        prefix_hash = mix(prefix_hash, token, len(prompt) + len(output) - 1)
-    return output
+    return token_ids[len(prompt) :]
 
 
 @dataclass
@@ -83,6 +93,7 @@ class FakeExecutor:
     invalid_requests: set[str] = field(default_factory=set)
     invalid_chunks: set[str] = field(default_factory=set)
     num_computed_tokens: int = 0
+    num_renewed: int = 0
 
     def __post_init__(self) -> None:
         self.slots: list[dict[int, tuple[int, int]]] = [{} for _ in self.groups]
@@ -94,6 +105,9 @@ class FakeExecutor:
             assert setup.row not in self.rows, f"row {setup.row} was given away twice"
             tables = [dict(enumerate(ids)) for ids in setup.page_ids]
             self.rows[setup.row] = FakeRow(setup, tables)
+        for setup in plan.renewed_rows:
+            assert self.rows[setup.row].setup.request_id == setup.request_id
+            self.num_renewed += 1
         for group, updates in enumerate(plan.page_updates):
             entries = zip(updates.rows, updates.indices, updates.page_ids, strict=True)
             for row, index, page in entries:

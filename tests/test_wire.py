@@ -23,6 +23,7 @@ def test_answer_has_sglangs_shape():
             "completion_tokens": 3,
             "cached_tokens": 3,
             "reasoning_tokens": 0,
+            "jumped_tokens": 0,
             "weight_version": "default",
             "num_retractions": 0,
             "dp_rank": None,
@@ -30,6 +31,16 @@ def test_answer_has_sglangs_shape():
         },
     }
     json.dumps(answer)
+
+
+def test_what_a_grammar_and_thoughts_did_is_told():
+    values = {"num_jumped_tokens": 2, "num_reasoning_tokens": 1}
+    meta = generation_to_sglang(generation(**values))["meta_info"]
+    assert (meta["jumped_tokens"], meta["reasoning_tokens"]) == (2, 1)
+    assert "ignored_schema_keywords" not in meta
+    ignored = generation(ignored_schema_keywords=("contains", "not"))
+    meta = generation_to_sglang(ignored)["meta_info"]
+    assert meta["ignored_schema_keywords"] == ["contains", "not"]
 
 
 @pytest.mark.parametrize(

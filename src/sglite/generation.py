@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sglite.parsing.thinking_tokens import ThoughtCounter
 from sglite.request import FinishReason, OutputBatch, Request, RequestFinish, TokenLogprobs
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ class Generation:
     ``text`` does not show. ``matched`` is the token id or stop string that ended it. ``message``
     explains an abort or error. ``logprobs`` has one entry per output token; ``prompt_logprobs``
     one per prompt position from ``logprob_start_len`` on, the first without a value. Times are
-    seconds from the arrival; None where it never came to that.
+    seconds from the arrival; None where it never came to that. ``num_jumped_tokens`` of the output
+    were not decoded one by one, a grammar left no other. ``ignored_schema_keywords`` of the schema
+    were not enforced. ``num_reasoning_tokens`` of the output were thoughts.
     """
 
     request_id: str
@@ -45,6 +48,9 @@ class Generation:
     queue_s: float | None
     ttft_s: float | None
     e2e_s: float
+    num_jumped_tokens: int = 0
+    ignored_schema_keywords: tuple[str, ...] = ()
+    num_reasoning_tokens: int = 0
 
     @property
     def decode_tokens_per_s(self) -> float | None:
@@ -92,8 +98,10 @@ class OpenGeneration:
     num_cached_tokens: int = 0
     num_told: int = 0
     held_text: str = ""
+    thoughts: ThoughtCounter = field(init=False)
 
     def __post_init__(self) -> None:
+        self.thoughts = ThoughtCounter(self.request.thinking)
         params = self.request.logprobs
         if params is not None and params.start_len is not None:
             scored = self.request.prompt_token_ids[params.start_len : params.start_len + 1]
@@ -102,6 +110,7 @@ class OpenGeneration:
     def push(self, token_ids: list[int]) -> None:
         """Take new output tokens."""
         self.token_ids += token_ids
+        self.thoughts.push(token_ids)
         if self.assembler is not None:
             self.held_text += self.assembler.push(token_ids)
 
@@ -157,6 +166,9 @@ class OpenGeneration:
             queue_s=_since(arrival_s, timings.admitted_s),
             ttft_s=_since(arrival_s, timings.first_token_s),
             e2e_s=(timings.finished_s or arrival_s) - arrival_s,
+            num_jumped_tokens=finish.num_jumped_tokens,
+            ignored_schema_keywords=finish.ignored_schema_keywords,
+            num_reasoning_tokens=self.thoughts.count,
         )
 
 

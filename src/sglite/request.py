@@ -82,6 +82,12 @@ class SamplingParams:
         return self.temperature < 1e-6 or self.top_k == 1
 
     @property
+    def has_penalties(self) -> bool:
+        """True where output tokens must be counted."""
+        additive = self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
+        return additive or self.repetition_penalty != 1.0
+
+    @property
     def grammar(self) -> GrammarSpec | None:
         """What the answer must look like, None where it is free."""
         if self.json_schema is not None:
@@ -132,7 +138,8 @@ class Request:
     ``key_ids`` are what the prefix cache matches; None means that they equal the prompt's ids.
     ``namespace`` separates caches (salt, adapter, weights epoch). ``group_id`` joins the samples
     of one prompt. ``is_streamed``: somebody reads the tokens as they come; steps are kept short for
-    them. ``ignored_schema_keywords`` are told with its end. Times are seconds on the engine's clock.
+    them. ``ignored_schema_keywords`` are told with its end. Times are seconds on the engine's
+    clock.
     """
 
     request_id: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sglite.config import EngineConfig
 from sglite.engine.output_processor import MakeStopChecker
 from sglite.ipc.client import InProcessClient
+from sglite.ipc.request_grammars import make_request_grammars
 from sglite.observability.events import EventStream
 from sglite.validation import RequestLimits
 
@@ -60,7 +61,14 @@ def start_engine(config: EngineConfig) -> Started:
         from sglite.observability.narration import Narrator
 
         events.subscribe(Narrator(tokenizer))
-    parts = assemble_engine(config, info, make_checker=_checkers(tokenizer), events=events)
+    grammars = make_request_grammars(config, tokenizer, vocab_size=info.spec.vocab_size)
+    parts = assemble_engine(
+        config,
+        info,
+        make_checker=_checkers(tokenizer),
+        make_constraint=grammars.make_constraint,
+        events=events,
+    )
     eos_token_ids = frozenset(info.generation_defaults.eos_token_ids)
     if tokenizer is not None:
         eos_token_ids |= tokenizer.eos_token_ids
@@ -72,7 +80,7 @@ def start_engine(config: EngineConfig) -> Started:
         options=parts.config,
         model_context_length=info.spec.context_length,
     )
-    client = InProcessClient(parts.engine)
+    client = InProcessClient(parts.engine, grammars)
     defaults = info.generation_defaults
     return Started(client, parts.config, tokenizer, info.spec, defaults, limits, events)
 

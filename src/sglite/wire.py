@@ -39,18 +39,22 @@ def generation_to_sglang(
 
 def meta_info(generation: Generation) -> dict[str, Any]:
     """``meta_info`` of a finished answer, without its log-probabilities."""
-    return {
+    meta: dict[str, Any] = {
         "id": generation.request_id,
         "finish_reason": finish_reason_to_sglang(generation),
         "prompt_tokens": generation.num_prompt_tokens,
         "completion_tokens": generation.num_output_tokens,
         "cached_tokens": generation.num_cached_tokens,
-        "reasoning_tokens": 0,
+        "reasoning_tokens": generation.num_reasoning_tokens,
+        "jumped_tokens": generation.num_jumped_tokens,
         "weight_version": "default",
         "num_retractions": generation.num_retractions,
         "dp_rank": None,
         "e2e_latency": generation.e2e_s,
     }
+    if generation.ignored_schema_keywords:
+        meta["ignored_schema_keywords"] = list(generation.ignored_schema_keywords)
+    return meta
 
 
 def finish_reason_to_sglang(generation: Generation) -> dict[str, Any]:

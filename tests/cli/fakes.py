@@ -29,6 +29,9 @@ class FakeGeneration:
     queue_s: float = 0.0
     ttft_s: float = 0.1
     e2e_s: float = 0.5
+    num_jumped_tokens: int = 0
+    ignored_schema_keywords: tuple[str, ...] = ()
+    num_reasoning_tokens: int = 0
 
     @property
     def num_prompt_tokens(self) -> int:

@@ -8,8 +8,8 @@ import torch
 from sglite.cli import doctor, main
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
-from sglite.engine.cores import Cores
 from sglite.hardware import GpuFacts, HardwareFacts
+from sglite.host.cores import Cores
 from sglite.kernels import cpu
 from sglite.memory import MemoryFacts
 

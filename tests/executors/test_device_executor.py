@@ -6,19 +6,22 @@ What any executor does with a plan is tested in ``test_torch_executor``.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
+from sglite.executors.torch_executor import TorchExecutor
 from sglite.models.decoder import Decoder
 from sglite.request import FinishReason, LogprobParams, SamplingParams
 from sglite.scheduler.plan import StepPlan
 from tests.device_double import LazyDevice, RecordingDevice
 from tests.engine.harness import GREEDY, Driver
-from tests.executors.device import make_device_executor
+from tests.executors.device import make_device_executor, make_pool
 from tests.executors.test_torch_executor import PROMPT, decode, prefill, setup
 from tests.model_harness import load_decoder
 from tests.models.parity_models import make_model
+from tests.sampling.setups import packed
 
 ROW = {"rope": "default", "gqa_ratio": 2, "head_dim": 64, "tied": True}
 NUM_PAGES, PAGE_SIZE, MAX_ROWS = 96, 4, 8
@@ -237,15 +240,57 @@ def test_masked_rows_get_a_legal_token_and_the_next_step_continues_from_it(
     )
     plans = [prefill(PROMPT, PROMPT[:9], added=[setup(0, 1), setup(1, 9)])]
     plans += [decode(0, 1, start=len(PROMPT))]
-    masks = torch.ones(2, plain_decoder.spec.vocab_size, dtype=torch.bool)
-    masks[1] = False
-    masks[1, 33] = True
+    legal = torch.zeros(1, plain_decoder.spec.vocab_size, dtype=torch.bool)
+    legal[0, 33] = True
+    masks = packed(legal, [1])
     for plan in plans:
         plan.run_starts = plan.run_starts if plan is plans[0] else [len(PROMPT), 9]
         handle = executor.launch(plan)
         executor.sample(handle, masks)
         assert executor.collect(handle).token_ids[1] == 33
     assert executor._rows.last_token_W[1] == 33
+
+
+MASKED = {
+    "drawn": (SamplingParams(temperature=1.0), [4]),
+    "filtered": (SamplingParams(temperature=0.8, top_p=0.9), []),
+    "penalized": (SamplingParams(temperature=0, repetition_penalty=1.7), [4]),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_partly_masked_steps_give_the_tokens_of_the_synchronous_executor(
+    plain_decoder: Decoder, name: str
+) -> None:
+    masked, graph_sizes = MASKED[name]
+    vocab_size = plain_decoder.spec.vocab_size
+    options = {"max_rows": 4, "max_tokens": 128}
+    executors = [
+        TorchExecutor(plain_decoder, make_pool(plain_decoder, 32, 4), **options),
+        make_device_executor(plain_decoder, 32, page_size=4, graph_sizes=graph_sizes, **options),
+    ]
+    sampling = [GREEDY, masked, masked]
+    added = [replace(setup(row, 1 + 9 * row), sampling=sampling[row]) for row in range(3)]
+    plans = [prefill(PROMPT, PROMPT[:9], PROMPT[:5], added=added)]
+    for step in range(4):
+        plans.append(decode(0, 1, 2, start=0))
+        plans[-1].run_starts = [step + length for length in (len(PROMPT), 9, 5)]
+    generator = torch.Generator().manual_seed(3)
+    legal = torch.rand(len(plans), 2, vocab_size, generator=generator) < 0.1
+    legal[2, 1] = False
+    answers = []
+    for executor in executors:
+        handles = [executor.launch(plans[0])]
+        for step, entries in enumerate(([0, 2], [1], [0, 2], [1, 2], [0, 1])):
+            executor.sample(handles[-1], packed(legal[step, : len(entries)], entries))
+            if step + 1 < len(plans):  # the next one is launched before this one is collected
+                handles.append(executor.launch(plans[step + 1]))
+        results = [executor.collect(handle) for handle in handles]
+        answers.append(
+            [([max(token, 0) for token in each.token_ids], each.invalid) for each in results]
+        )
+    assert answers[0] == answers[1]
+    assert [sorted(invalid) for _, invalid in answers[0]] == [[], [], [2], [], []]
 
 
 def test_memory_that_ran_out_is_explained(

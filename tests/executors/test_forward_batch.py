@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sglite.executors.forward_batch import AttentionMetadata, ForwardBatch
+from sglite.executors.forward_batch import AttentionMetadata, ForwardBatch, HostDraws
 
 
 def make_batch() -> ForwardBatch:
@@ -91,12 +91,16 @@ def test_damage_is_noticed(damage: Callable[[ForwardBatch], None]) -> None:
         batch.check(vocab_size=10)
 
 
-def test_draws_are_one_per_sample() -> None:
+def test_draws_have_parameters_and_are_of_samples_that_there_are() -> None:
     batch = make_batch().on_host()
     batch.sample_tokens = np.array([0, 2], dtype=np.int32)
-    batch.draw_floats = np.ones((3, 2), dtype=np.float32)
-    batch.draw_integers = np.ones((3, 2), dtype=np.int64)
+    parameters = np.ones((3, 2), dtype=np.float32), np.ones((3, 2), dtype=np.int64)
+    both = np.array([0, 1], dtype=np.int32)
+    batch.draws = HostDraws(both, *parameters)
     batch.check(vocab_size=10)
-    batch.draw_integers = np.ones((3, 3), dtype=np.int64)
-    with pytest.raises(AssertionError, match="a draw per sample"):
-        batch.check(vocab_size=10)
+    batch.draws = HostDraws(both[:0])
+    batch.check(vocab_size=10)
+    for samples, complaint in (([0], "per draw"), ([0, 2], "no such"), ([1, 1], "twice")):
+        batch.draws = HostDraws(np.array(samples, dtype=np.int32), *parameters)
+        with pytest.raises(AssertionError, match=complaint):
+            batch.check(vocab_size=10)

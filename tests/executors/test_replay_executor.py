@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from sglite.executors.forward_batch import HostDraws
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.torch_executor import TorchExecutor
 from sglite.kernels.cpu import instruction_sets
@@ -16,11 +18,13 @@ from sglite.kvcache.kv_pool import KVPool
 from sglite.models.decoder import Decoder
 from sglite.models.replayed_decoder import ReplayedDecoder
 from sglite.request import LogprobParams, SamplingParams
+from sglite.sampling import TokenMasks
 from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan, StepResult
 from tests.engine.harness import GREEDY
 from tests.kernels.cpu.kernels import extension
 from tests.model_harness import load_decoder
 from tests.models.parity_models import make_model
+from tests.sampling.setups import packed
 
 extension()
 
@@ -98,7 +102,7 @@ def decode(rows: list[int], step: int) -> StepPlan:
     )
 
 
-def carry_out(executor: Any, plan: StepPlan, masks: torch.Tensor | None = None) -> StepResult:
+def carry_out(executor: Any, plan: StepPlan, masks: TokenMasks | None = None) -> StepResult:
     handle = executor.launch(plan)
     executor.sample(handle, masks)
     result: StepResult = executor.collect(handle)
@@ -181,17 +185,93 @@ def test_steps_that_only_draw_never_reach_the_sampler(decoder, monkeypatch):
     assert calls == []
 
 
-def test_masked_rows_alone_reach_the_sampler(decoder, monkeypatch):
+def some_legal(decoder: Decoder, count: int, seed: int) -> torch.Tensor:
+    """Bool ``[count, V]``: about one token in ten."""
+    generator = torch.Generator().manual_seed(seed)
+    legal = torch.rand(count, decoder.spec.vocab_size, generator=generator) < 0.1
+    legal[:, 17] = True
+    return legal
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_masked_rows_get_the_tokens_of_torch(decoder, name):
     torch_executor, executor = executors(decoder)
-    calls = count_calls(executor, monkeypatch)
-    masks = torch.ones(3, decoder.spec.vocab_size, dtype=torch.bool)
-    masks[1] = False
-    masks[1, [17, 18]] = True
+    setups = [setup(0, SETTINGS[name]), setup(1, SETTINGS[name]), setup(2, SETTINGS["filtered"])]
+    cases = itertools.product(([1], [0, 2], [0, 1, 2]), ([], [1, 2], [0, 1, 2]))
+    for step, (entries, expected) in enumerate(cases):
+        plan = decode([0, 1, 2], step) if step else prefill(setups)
+        plan.masked_runs = expected  # that some are not masked, and others are, does no harm
+        legal = some_legal(decoder, len(entries), step)
+        masks = packed(legal, entries)
+        found = [carry_out(each, plan, masks).token_ids for each in (torch_executor, executor)]
+        assert found[0] == found[1]
+        assert all(mask[found[1][entry]] for entry, mask in zip(entries, legal, strict=True))
+
+
+def count_draws(executor: Any, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The samples that each later call draws, with the step or after it."""
+    calls: list[list[int]] = []
+    model = executor._replayed
+    draw, replay = model.draw, type(model).__call__
+
+    def counted(draws: HostDraws) -> None:
+        calls.append(draws.samples.tolist())
+        draw(draws)
+
+    def replayed(self: ReplayedDecoder, batch: Any, kv_pool: KVPool) -> torch.Tensor:
+        if self is model:
+            calls.append(batch.draws.samples.tolist())
+        return replay(self, batch, kv_pool)
+
+    monkeypatch.setattr(model, "draw", counted)
+    monkeypatch.setattr(ReplayedDecoder, "__call__", replayed)
+    return calls
+
+
+DRAWS = {
+    "as expected": ([1, 2], [1, 2], [[0], [1, 2]]),
+    "one did not come": ([1, 2], [2], [[0], [1], [2]]),
+    "none came": ([0, 1, 2], [], [[], [0, 1, 2]]),
+    "not expected": ([], [1], [[0, 1, 2], [1]]),
+}
+
+
+@pytest.mark.parametrize("case", DRAWS)
+def test_rows_that_wait_for_masks_are_drawn_once_and_without_the_sampler(
+    decoder, monkeypatch, case
+):
+    expected, entries, draws = DRAWS[case]
+    executor = executors(decoder)[1]
+    sampled = count_calls(executor, monkeypatch)
+    drawn = count_draws(executor, monkeypatch)
     plan = prefill([setup(row, SETTINGS["drawn"]) for row in range(3)])
-    ours = carry_out(executor, plan, masks)
-    assert ours.token_ids == carry_out(torch_executor, plan, masks).token_ids
-    assert ours.token_ids[1] in (17, 18)
-    assert calls == [[1]]
+    plan.masked_runs = expected
+    masks = packed(some_legal(decoder, len(entries), 1), entries) if entries else None
+    result = carry_out(executor, plan, masks)
+    assert (drawn, sampled, result.invalid) == (draws, [], frozenset())
+
+
+def test_masked_rows_with_penalties_take_their_mask_to_the_sampler(decoder, monkeypatch):
+    executor = executors(decoder)[1]
+    sampled = count_calls(executor, monkeypatch)
+    drawn = count_draws(executor, monkeypatch)
+    setups = [setup(0, GREEDY), setup(1, SETTINGS["penalized"]), setup(2, SETTINGS["drawn"])]
+    plan = prefill(setups)
+    plan.masked_runs = [1, 2]
+    legal = torch.zeros(2, decoder.spec.vocab_size, dtype=torch.bool)
+    legal[0, 18] = legal[1, 19] = True
+    result = carry_out(executor, plan, packed(legal, [1, 2]))
+    assert result.token_ids[1:] == [18, 19]
+    assert (drawn, sampled) == ([[0], [2]], [[1]])
+
+
+def test_rows_without_a_legal_token_are_invalid_alone(decoder):
+    legal = some_legal(decoder, 2, 1)
+    legal[0] = False
+    plan = prefill([setup(row, SETTINGS["filtered"]) for row in range(3)])
+    results = [carry_out(each, plan, packed(legal, [0, 2])) for each in executors(decoder)]
+    assert [result.invalid for result in results] == [{0}, {0}]
+    assert results[0].token_ids == results[1].token_ids
 
 
 @pytest.mark.parametrize("name", ["drawn", "filtered", "penalized"])
@@ -201,15 +281,6 @@ def test_a_row_without_a_number_ends_alone_however_it_is_sampled(decoder, name):
         plan.token_ids[4] = POISON
         result = carry_out(executor, plan)
         assert (result.invalid, result.token_ids[0]) == ({0}, 0)
-
-
-def test_masks_hide_tokens(decoder):
-    masks = torch.zeros(1, decoder.spec.vocab_size, dtype=torch.bool)
-    masks[0, [17, 18]] = True
-    plan = prefill([setup(0, GREEDY)])
-    results = [carry_out(executor, plan, masks) for executor in executors(decoder)]
-    assert results[0].token_ids == results[1].token_ids
-    assert results[1].token_ids[0] in (17, 18)
 
 
 def test_a_prompt_with_no_number_ends_alone(decoder):

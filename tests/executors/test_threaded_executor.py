@@ -3,8 +3,10 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 
 from sglite.executors.threaded_executor import ThreadedExecutor
+from sglite.sampling import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
 
 WAIT_S = 20.0
@@ -18,13 +20,15 @@ class SlowExecutor:
         self.calls: list[tuple[str, int]] = []
         self.threads: set[str] = set()
         self.fails_in = ""
+        self.masks: list[object] = []
 
     def launch(self, plan: StepPlan) -> StepPlan:
         assert self.go.wait(WAIT_S)
         self._note("launch", plan)
         return plan
 
-    def sample(self, handle: StepPlan, masks_RV: object = None) -> None:
+    def sample(self, handle: StepPlan, masks: object = None) -> None:
+        self.masks.append(masks)
         self._note("sample", handle)
 
     def collect(self, handle: StepPlan) -> StepResult:
@@ -54,6 +58,19 @@ def test_launch_and_sample_do_not_wait_for_the_device() -> None:
     assert inner.calls == []  # and yet both steps are under way
     inner.go.set()
     assert [executor.collect(handle).token_ids for handle in handles] == [[1], [2]]
+    executor.close()
+
+
+def test_masks_go_with_their_step() -> None:
+    inner = SlowExecutor()
+    inner.go.set()
+    executor = ThreadedExecutor(inner)
+    masks = TokenMasks([0], torch.zeros(1, 1, dtype=torch.int32))
+    for given in (None, masks):
+        handle = executor.launch(StepPlan(1, 1))
+        executor.sample(handle, given)
+        executor.collect(handle)
+    assert inner.masks == [None, masks]
     executor.close()
 
 

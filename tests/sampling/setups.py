@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from sglite.request import LogprobParams, SamplingParams
-from sglite.sampling import Sampler, SampleResult, SamplingState
+from sglite.sampling import Sampler, SampleResult, SamplingState, TokenMasks
 from sglite.scheduler.plan import RowSetup
 
 
@@ -42,12 +42,21 @@ def sampler_with(vocab_size: int, *setups: RowSetup, max_rows: int = 8) -> Sampl
     return Sampler(state)
 
 
+def packed(legal: torch.Tensor, entries: list[int] | None = None) -> TokenMasks:
+    """Masks with the bits of ``legal [M, V]``, bool; what lies behind V is all ones."""
+    num_rows, vocab_size = legal.shape
+    bits = torch.ones(num_rows, -(-vocab_size // 32) * 32, dtype=torch.int64)
+    bits[:, :vocab_size] = legal
+    words_MW = (bits.view(num_rows, -1, 32) << torch.arange(32)).sum(-1).to(torch.int32)
+    return TokenMasks(list(range(num_rows)) if entries is None else entries, words_MW)
+
+
 def sample(
     sampler: Sampler,
     logits: torch.Tensor,
     rows: list[int],
     positions: list[int] | None = None,
-    masks: torch.Tensor | None = None,
+    masks: TokenMasks | None = None,
 ) -> SampleResult:
     """Samples a copy of the logits, by default at the first output position."""
     positions_R = torch.tensor(positions or [4] * len(rows))

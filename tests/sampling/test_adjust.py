@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sglite.request import SamplingParams
-from sglite.sampling import SamplingState
+from sglite.sampling import RowMasks, SamplingState
 from sglite.sampling.adjust import adjust_logits
-from tests.sampling.setups import row_setup
+from tests.sampling.setups import packed, row_setup
 
 VOCAB = 40
 INF = float("inf")
@@ -43,7 +43,8 @@ def adjusted(setups, logits, positions, masks=None) -> list[list[float]]:
         state.set_row(setup)
     batch = state.batch([setup.row for setup in setups])
     logits = logits.clone()
-    adjust_logits(logits, batch, state.counts, torch.tensor(positions), masks_RV=masks)
+    row_masks = None if masks is None else RowMasks(masks, len(setups), logits.device)
+    adjust_logits(logits, batch, state.counts, torch.tensor(positions), masks=row_masks)
     return logits.tolist()
 
 
@@ -85,7 +86,9 @@ def test_rows_match_the_plain_reference_together(position, has_mask):
     setups = setups_of(PARAMS)
     logits = torch.randn(len(setups), VOCAB) * 4
     masks = torch.rand(len(setups), VOCAB) < 0.5 if has_mask else None
-    got = adjusted(setups, logits, [position] * len(setups), masks)
+    got = adjusted(
+        setups, logits, [position] * len(setups), None if masks is None else packed(masks)
+    )
     for i, setup in enumerate(setups):
         mask = masks[i].tolist() if has_mask else None
         expected = reference(logits[i].tolist(), setup, position=position, mask=mask)
@@ -105,7 +108,7 @@ def test_mask_and_minimum_hold_against_any_bias():
     setup = row_setup(0, sampling, stop_token_ids=(2,), num_prompt_tokens=6)
     masks = torch.ones(1, VOCAB, dtype=torch.bool)
     masks[0, 3] = False
-    got = adjusted([setup], torch.zeros(1, VOCAB), [6], masks)[0]
+    got = adjusted([setup], torch.zeros(1, VOCAB), [6], packed(masks))[0]
     assert got[2] == got[3] == -INF
 
 

@@ -7,7 +7,7 @@ import torch
 
 from sglite.request import LogprobParams, SamplingParams
 from sglite.sampling import logits_chunk_rows, prompt_logprobs
-from tests.sampling.setups import row_setup, sample, sampler_with
+from tests.sampling.setups import packed, row_setup, sample, sampler_with
 
 VOCAB = 500
 
@@ -50,7 +50,7 @@ def test_sampled_tokens_are_scored_after_bias_and_mask():
     logits = torch.randn(1, VOCAB)
     masks = torch.ones(1, VOCAB, dtype=torch.bool)
     masks[0, 0] = False
-    scored = sample(sampler, logits, [0], masks=masks).logprobs[0]
+    scored = sample(sampler, logits, [0], masks=packed(masks)).logprobs[0]
     biased = logits.clone()
     biased[0, 4] += 3.0
     biased[0, 0] = float("-inf")

@@ -11,7 +11,14 @@ from scipy import stats
 
 from sglite.request import LogprobParams, SamplingParams
 from sglite.sampling import Sampler, SamplingState
-from tests.sampling.setups import exact_distribution, p_value, row_setup, sample, sampler_with
+from tests.sampling.setups import (
+    exact_distribution,
+    p_value,
+    packed,
+    row_setup,
+    sample,
+    sampler_with,
+)
 
 NUM_DRAWS = 10_000
 LOGITS = [0.3, 1.5, -0.5, 2.0, 1.0, -2.5, 1.4, 0.0, -1.0, 0.5, -1.5, -0.2]
@@ -236,7 +243,7 @@ def test_row_without_a_legal_token_is_invalid(sampling):
     sampler = sampler_with(8, row_setup(0, sampling), row_setup(1, sampling))
     masks = torch.ones(2, 8, dtype=torch.bool)
     masks[0] = False
-    result = sample(sampler, torch.zeros(2, 8), [0, 1], masks=masks)
+    result = sample(sampler, torch.zeros(2, 8), [0, 1], masks=packed(masks))
     assert (result.invalid, result.token_ids[0]) == ({0}, 0)
 
 
@@ -245,7 +252,23 @@ def test_nan_under_a_masked_token_is_noticed():
     logits[0, 3] = float("nan")
     masks = torch.ones(1, 8, dtype=torch.bool)
     masks[0, 3] = False
-    assert sample(sampler_with(8, row_setup(0)), logits, [0], masks=masks).invalid == {0}
+    assert sample(sampler_with(8, row_setup(0)), logits, [0], masks=packed(masks)).invalid == {0}
+
+
+@pytest.mark.parametrize("vocab_size", [1, 31, 32, 33, 1000, 4096])
+@pytest.mark.parametrize("masked", [[0], [3], [0, 2, 3], [0, 1, 2, 3, 4]])
+def test_a_masked_row_draws_as_from_hidden_logits_and_others_as_without_masks(masked, vocab_size):
+    sampler = sampler_with(
+        vocab_size, *(row_setup(i, sampling) for i, sampling in enumerate(MIXED[:5]))
+    )
+    logits = 3 * torch.randn(5, vocab_size)
+    legal = torch.rand(len(masked), vocab_size) < 0.3
+    legal[:, vocab_size // 2] = True
+    found = sample(sampler, logits, list(range(5)), masks=packed(legal, masked))
+    hidden = logits.clone()
+    hidden[masked] = hidden[masked].masked_fill(~legal, float("-inf"))
+    expected = sample(sampler, hidden, list(range(5)))
+    assert found == expected
 
 
 @pytest.mark.parametrize("sampling", MIXED[:5])
@@ -254,7 +277,10 @@ def test_only_legal_tokens_are_drawn(sampling):
     masks = torch.rand(200, 30) < 0.2
     masks[:, 29] = True
     result = sample(
-        sampler_with(30, *setups, max_rows=200), torch.randn(200, 30), list(range(200)), masks=masks
+        sampler_with(30, *setups, max_rows=200),
+        torch.randn(200, 30),
+        list(range(200)),
+        masks=packed(masks),
     )
     assert result.invalid == frozenset()
     assert all(masks[i, token_id] for i, token_id in enumerate(result.token_ids))

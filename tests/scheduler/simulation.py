@@ -15,7 +15,7 @@ from sglite.request import FinishReason, Request, RequestFinish, SamplingParams
 from sglite.scheduler.invariants import check_scheduler
 from sglite.scheduler.plan import StopMatch
 from sglite.scheduler.scheduler import Scheduler
-from tests.fakes import EOS, FakeExecutor, expected_output
+from tests.fakes import EOS, VOCAB, FakeExecutor, expected_output, mix
 
 GROUPS = {
     "full": (KVGroup("paged_full", (0, 1)),),
@@ -75,6 +75,7 @@ class Life:
     limits: dict[str, int] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
     stops: dict[str, int] = field(default_factory=dict)
+    judged: set[str] = field(default_factory=set)
     now: float = 0.0
     num_steps: int = 0
 
@@ -126,7 +127,7 @@ class Life:
         if self.open:
             plan, handle = self.open.popleft()
             result = self.executor.collect(handle)
-            self._add_stops(plan, result)
+            self._judge(plan, result)
             self.scheduler.commit(plan, result, self._tick())
             progressed = True
         check_scheduler(self.scheduler)
@@ -161,6 +162,8 @@ class Life:
         self.outputs[request_id] = []
         if self.rng.random() < 0.15:
             self.stops[request_id] = self.rng.randint(1, 6)
+        elif self.rng.random() < 0.3:
+            self.judged.add(request_id)
         deadline = self.now + self.rng.randint(1, 60) if self.rng.random() < 0.05 else None
         if deadline is not None:
             self.disturbed.add(request_id)
@@ -207,14 +210,21 @@ class Life:
         if rng.random() < 0.02:
             self.cache.flush()
 
-    def _add_stops(self, plan, result) -> None:
-        """The output processor's part: a stop string after so many tokens."""
+    def _judge(self, plan, result) -> None:
+        """The output processor's part: a stop string after so many tokens, and what stands."""
         sequences = self.scheduler._open[0].sequences
         for entry, run in enumerate(plan.sample_runs):
             sequence = sequences[run]
+            if sequence.finished or sequence.void_until >= plan.step_id or entry in result.invalid:
+                continue
             after = self.stops.get(sequence.request_id)
             if after is not None and sequence.num_output_tokens + 1 == after:
                 result.stops[entry] = StopMatch("stop")
+            if sequence.request_id in self.judged:
+                sampled, limit = result.token_ids[entry], sequence.max_total
+                stands = standing_tokens(sequence.token_ids, sampled, limit)
+                if stands != [sampled]:
+                    result.accepted[entry] = stands
 
     def _take_outputs(self) -> None:
         outputs = self.scheduler.take_outputs()
@@ -238,7 +248,10 @@ class Life:
 
     def _check_output(self, request_id: str, output: list[int]) -> None:
         finish = self.finishes[request_id]
-        expected = expected_output(self.prompts[request_id], self.limits[request_id])
+        prompt, limit = self.prompts[request_id], self.limits[request_id]
+        expected = expected_output(prompt, limit)
+        if request_id in self.judged:
+            expected = expected_output(prompt, limit, stands=standing_tokens)
         after = self.stops.get(request_id)
         if after is not None:
             expected = expected[:after]
@@ -258,3 +271,14 @@ class Life:
     def _tick(self) -> float:
         self.now += 0.01
         return self.now
+
+
+def standing_tokens(token_ids: list[int], sampled: int, limit: int) -> list[int]:
+    """What a made-up judge lets stand after these tokens: now and then more, or another."""
+    value = mix(sum(token_ids) % 1009, sampled, len(token_ids))
+    tokens = [sampled]
+    if value % 7 == 0:
+        tokens = [1 + value % (VOCAB - 1)]
+    if value % 5 == 0 and tokens != [EOS]:
+        tokens += [1 + (value >> shift) % (VOCAB - 1) for shift in range(1, 2 + value % 11)]
+    return tokens[: limit - len(token_ids)]

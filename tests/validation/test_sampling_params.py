@@ -11,6 +11,7 @@ from sglite.errors import RequestError
 from sglite.request import SamplingParams
 from sglite.validation import sampling_params_from_dict, validate_sampling_params
 from sglite.validation.fields import shown
+from sglite.validation.grammars import GRAMMARS
 from sglite.validation.sampling_params import CHECKS, UNSUPPORTED
 
 INT32_MAX = 2**31 - 1
@@ -20,6 +21,7 @@ BOOLEANS = {
     "no_stop_trim",
     "skip_special_tokens",
     "spaces_between_special_tokens",
+    "allow_ignored_schema_keywords",
 }
 
 
@@ -39,6 +41,7 @@ INTEGERS = {
     "sampling_seed": (2**63 - 1, {-1, 0, 2**31, 2**63 - 1}),
     "n": (128, {128}),
     "stream_interval": (INT32_MAX, {INT32_MAX}),
+    "max_thinking_tokens": (INT32_MAX, {0, INT32_MAX}),
 }
 NUMBERS = {
     "temperature": (1e308, {0, 1e308, 2**31, 2**63, 10**20, 1e308 + 1}),
@@ -89,7 +92,7 @@ def test_collection_field_takes_or_names(field, value):
 
 
 def test_every_parameter_is_in_one_of_the_tables():
-    collections = {"stop", "stop_regex", "stop_token_ids", "logit_bias"}
+    collections = {"stop", "stop_regex", "stop_token_ids", "logit_bias", *GRAMMARS}
     names = {field.name for field in dataclasses.fields(SamplingParams)}
     assert names == set(CHECKS) == set(NUMERIC) | BOOLEANS | collections
 
@@ -221,9 +224,14 @@ def test_everything_at_once_is_read():
         "skip_special_tokens": False,
         "spaces_between_special_tokens": False,
         "stream_interval": 4,
+        "json_schema": '{"type":"object"}',
+        "allow_ignored_schema_keywords": True,
+        "max_thinking_tokens": 7,
     }
-    assert set(values) == set(CHECKS)
-    assert dataclasses.asdict(sampling_params_from_dict(values)) == values
+    others = set(GRAMMARS) - {"json_schema"}  # there is one grammar at most
+    assert set(values) == set(CHECKS) - others
+    unset = {"regex": None, "ebnf": None, "choice": (), "structural_tag": None}
+    assert dataclasses.asdict(sampling_params_from_dict(values)) == values | unset
 
 
 def test_object_made_directly_is_checked_too():

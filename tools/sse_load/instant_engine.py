@@ -45,7 +45,7 @@ class InstantExecutor:
         result.prompt_logprobs = [[] for _ in plan.prompt_logprob_spans]
         return result
 
-    def sample(self, handle: StepResult, masks_RV: Any = None) -> None:
+    def sample(self, handle: StepResult, masks: Any = None) -> None:
         """Done by ``launch``."""
 
     def collect(self, handle: StepResult) -> StepResult:

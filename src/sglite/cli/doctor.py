@@ -22,8 +22,8 @@ from sglite.hardware import OLDEST_CAPABILITY
 
 if TYPE_CHECKING:
     from sglite.config import EngineConfig
-    from sglite.engine.cores import Cores
     from sglite.hardware import HardwareFacts
+    from sglite.host.cores import Cores
 
 COLUMNS = 100
 HOW_TO_COMPILE = (
@@ -72,8 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 def diagnose(config: EngineConfig) -> list[Finding]:
     """What an engine with these options would find here."""
     from sglite.config_resolve import resolve
-    from sglite.engine.cores import read_cores
     from sglite.hardware import detect_hardware
+    from sglite.host.cores import read_cores
 
     hardware = detect_hardware()
     config = resolve(config, hardware)
@@ -143,8 +143,8 @@ def about_threads(option: str, cores: Cores) -> Finding:
     """How many threads compute with this ``cpu_cores``, whose they are, and where."""
     import torch
 
-    from sglite.engine.compute_threads import choose_threads
-    from sglite.engine.cores import usable_cores, whole_cores
+    from sglite.host.compute_threads import choose_threads
+    from sglite.host.cores import usable_cores, whole_cores
     from sglite.kernels import cpu
 
     default = torch.get_num_threads()

@@ -12,9 +12,8 @@ import torch
 from sglite.config import EngineConfig
 from sglite.config_values import device_type
 from sglite.device import Device
-from sglite.engine.compute_threads import settle_threads
 from sglite.engine.engine import Engine
-from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
+from sglite.engine.output_processor import MakeConstraint, MakeStopChecker, OutputProcessor
 from sglite.errors import ConfigError
 from sglite.executors.device_assembly import (
     capture_graphs,
@@ -28,6 +27,8 @@ from sglite.executors.pools import make_pool
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
+from sglite.grammar.masks import MaskFiller
+from sglite.host.compute_threads import settle_threads
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
@@ -66,6 +67,7 @@ def assemble_engine(
     *,
     make_checker: MakeStopChecker,
     events: EventStream,
+    make_constraint: MakeConstraint = lambda setup: None,
     show_progress: bool = True,
 ) -> EngineParts:
     """Load the model of ``info`` and build an engine around it.
@@ -92,6 +94,7 @@ def assemble_engine(
         model,
         memory.num_pages,
         make_checker=make_checker,
+        make_constraint=make_constraint,
         events=events,
         device=device,
         explain_out_of_memory=lambda error: explain_out_of_memory(error, memory),
@@ -196,6 +199,7 @@ def build_engine(
     *,
     make_checker: MakeStopChecker,
     events: EventStream,
+    make_constraint: MakeConstraint = lambda setup: None,
     device: Device | None = None,
     explain_out_of_memory: Callable[[BaseException], str] = str,
     show_progress: bool = False,
@@ -223,7 +227,7 @@ def build_engine(
     return Engine(
         scheduler,
         executor,
-        OutputProcessor(make_checker),
+        OutputProcessor(make_checker, make_constraint, MaskFiller(model.spec.vocab_size)),
         max_in_flight=config.max_in_flight,
         check=config.check,
     )

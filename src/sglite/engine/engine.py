@@ -1,7 +1,8 @@
 """The loop: one step is four calls, and several may be open.
 
 Synchronous with ``max_in_flight`` 1. With 2, step n+1 is planned and launched before step n is
-collected: overlap is nothing but where the commit stands.
+collected: overlap is nothing but where the commit stands. Where a grammar must see the tokens of
+step n first, step n+1 is sampled after that commit; its forward pass runs meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from sglite.engine.collector import QuietCollector
 from sglite.engine.output_processor import OutputProcessor
 from sglite.executors.executor import Executor
+from sglite.grammar.masks import PendingMasks
 from sglite.request import OutputBatch, Request
 from sglite.scheduler.invariants import check_scheduler
 from sglite.scheduler.plan import StepPlan
@@ -46,6 +48,15 @@ class EngineCounters:
 
 
 @dataclass(slots=True)
+class OpenStep:
+    """A launched step. ``is_sampled`` is False while its masks wait for the step before."""
+
+    plan: StepPlan
+    handle: Any
+    is_sampled: bool = False
+
+
+@dataclass(slots=True)
 class Engine:
     """Scheduler and executor, joined by the step. Belongs to one thread."""
 
@@ -56,7 +67,7 @@ class Engine:
     check: bool = False
     clock: Callable[[], float] = time.monotonic
     counters: EngineCounters = field(default_factory=EngineCounters)
-    _in_flight: deque[tuple[StepPlan, Any]] = field(default_factory=deque)
+    _in_flight: deque[OpenStep] = field(default_factory=deque)
     _collector: QuietCollector = field(default_factory=QuietCollector)
 
     def add(self, request: Request) -> None:
@@ -74,22 +85,16 @@ class Engine:
 
     def step(self) -> OutputBatch:
         """Launch what can be launched, commit the oldest open step, return what is to tell."""
-        while len(self._in_flight) < self.max_in_flight:
+        while len(self._in_flight) < self.max_in_flight and self._is_all_sampled:
             plan = self.scheduler.plan_step(self.clock())
             if plan.is_empty:
                 break
-            self.processor.observe(plan)
-            handle = self.executor.launch(plan)
-            self.executor.sample(handle)
-            self._in_flight.append((plan, handle))
+            self._launch(plan)
             self._collector.stepped()
         if self._in_flight:
-            plan, handle = self._in_flight.popleft()
-            result = self.processor.judge(plan, self.executor.collect(handle))
-            self.scheduler.commit(plan, result, self.clock())
-            self.counters.num_steps += 1
-            for request_id in self.processor.take_failed():
-                self.scheduler.fail(request_id, self.clock(), "the search for its stops failed")
+            self._commit(self._in_flight.popleft())
+        if not self._is_all_sampled:
+            self._sample(self._in_flight[-1], self.processor.begin_masks(self._in_flight[-1].plan))
         outputs = self.scheduler.take_outputs()
         self.counters.add(outputs)
         if self.check:
@@ -99,6 +104,36 @@ class Engine:
         if not self.has_work:
             self._collector.rest()
         return outputs
+
+    @property
+    def _is_all_sampled(self) -> bool:
+        """True where the next step may be launched: what its runs continue from is known."""
+        return not self._in_flight or self._in_flight[-1].is_sampled
+
+    def _launch(self, plan: StepPlan) -> None:
+        self.processor.observe(plan)
+        is_next = not self._in_flight  # so that grammars have seen all tokens before it
+        pending = self.processor.begin_masks(plan) if plan.masked_runs and is_next else None
+        step = OpenStep(plan, self.executor.launch(plan))
+        self._in_flight.append(step)
+        if is_next or not plan.masked_runs:
+            self._sample(step, pending)
+
+    def _sample(self, step: OpenStep, pending: PendingMasks | None) -> None:
+        masks = None if pending is None else self.processor.take_masks(step.plan, pending)
+        self.executor.sample(step.handle, masks)
+        step.is_sampled = True
+        self._end_failed()
+
+    def _commit(self, step: OpenStep) -> None:
+        result = self.processor.judge(step.plan, self.executor.collect(step.handle))
+        self._end_failed()
+        self.scheduler.commit(step.plan, result, self.clock())
+        self.counters.num_steps += 1
+
+    def _end_failed(self) -> None:
+        for request_id, message in self.processor.take_failed().items():
+            self.scheduler.fail(request_id, self.clock(), message)
 
     def _check_idle(self) -> None:
         """Idle, every page is free or in the tree; count them, and say so if one is missing."""
@@ -128,4 +163,5 @@ class Engine:
         """Forget what is in flight and stop the executor."""
         self._in_flight.clear()
         self._collector.rest()
+        self.processor.close()
         self.executor.close()

@@ -22,15 +22,17 @@ import torch
 from sglite.attention.backend import AttentionBackend, HostRuns
 from sglite.attention.parted import Part
 from sglite.device import Device, Event, Layout, Staging
-from sglite.device.upload import move, upload
+from sglite.device.upload import upload
 from sglite.executors.decode_graphs import DecodeGraphs
 from sglite.executors.device_rows import DeviceRows
 from sglite.executors.device_step import DeviceParts, DeviceStep, RunShape
 from sglite.executors.forward_batch import Int32Array
 from sglite.sampling import (
     PromptScores,
+    RowMasks,
     SampleOutput,
     Sampler,
+    TokenMasks,
     logits_chunk_rows,
     prompt_logprobs,
 )
@@ -224,23 +226,23 @@ class DeviceExecutor:
         return kinds
 
     @torch.inference_mode()
-    def sample(self, handle: DeviceHandle, masks_RV: torch.Tensor | None = None) -> None:
+    def sample(self, handle: DeviceHandle, masks: TokenMasks | None = None) -> None:
         """Enqueue what the draws left over, and the way of all results to the host.
 
         Raises MemoryError as :meth:`launch` does.
         """
         try:
-            self._sample(handle, masks_RV)
+            self._sample(handle, masks)
         except torch.cuda.OutOfMemoryError as error:
             raise MemoryError(self._explain_out_of_memory(error)) from error
 
-    def _sample(self, handle: DeviceHandle, masks_RV: torch.Tensor | None) -> None:
+    def _sample(self, handle: DeviceHandle, masks: TokenMasks | None) -> None:
         plan = handle.plan
-        entries = self._left_to_sampler(plan, masks_RV)
+        entries = self._left_to_sampler(plan, masks)
         if entries:
             handle.late = SampledLate(entries)
             with self._device.stream():
-                self._enqueue_sampler(handle, handle.late, masks_RV)
+                self._enqueue_sampler(handle, handle.late, masks)
         for span in plan.prompt_logprob_spans:
             self._enqueue_scores(handle, span)
         num_chunks = len(plan.run_rows) - plan.run_continues.count(True)
@@ -251,13 +253,10 @@ class DeviceExecutor:
         handle.done = self._device.record()
         handle.step = None  # all that reads it is on its way, and its memory is needed next
 
-    def _left_to_sampler(self, plan: StepPlan, masks_RV: torch.Tensor | None) -> list[int]:
+    def _left_to_sampler(self, plan: StepPlan, masks: TokenMasks | None) -> list[int]:
         """Entries of ``sample_runs`` whose token is not the one that was drawn with the step."""
         needs = self._rows.needs_sampler
-        if masks_RV is not None:
-            masked = set((~masks_RV.all(-1)).nonzero()[:, 0].tolist())
-        else:
-            masked = set()
+        masked = set() if masks is None else set(masks.entries)
         return [
             entry
             for entry, run in enumerate(plan.sample_runs)
@@ -265,7 +264,7 @@ class DeviceExecutor:
         ]
 
     def _enqueue_sampler(
-        self, handle: DeviceHandle, late: SampledLate, masks_RV: torch.Tensor | None
+        self, handle: DeviceHandle, late: SampledLate, masks: TokenMasks | None
     ) -> None:
         plan, step, last_token_W = handle.plan, handle.step, self._rows.last_token_W
         runs = [plan.sample_runs[entry] for entry in late.entries]
@@ -274,12 +273,13 @@ class DeviceExecutor:
         positions = [plan.run_starts[run] + plan.run_lengths[run] for run in runs]
         index = upload([late.entries, positions, batch.rows], torch.int64, on)
         entries_L, positions_L, rows_L = index.unbind(0)
-        masks_LV = None if masks_RV is None else move(masks_RV[late.entries], on)
+        chosen = None if masks is None else masks.select(late.entries)
+        masks_L = None if chosen is None else RowMasks(chosen, len(runs), on)
 
         def work() -> None:
             assert step is not None and step.logits_SV is not None
             logits_LV = step.logits_SV.index_select(0, entries_L)
-            output = self._sampler.sample_batch(logits_LV, batch, positions_L, masks_LV)
+            output = self._sampler.sample_batch(logits_LV, batch, positions_L, masks_L)
             last_token_W.index_copy_(0, rows_L, output.token_ids_R)
             late.output, late.packed = output, output.pack().to("cpu", non_blocking=True)
 

@@ -65,10 +65,8 @@ class DeviceRows:
 
     def apply(self, plan: StepPlan) -> list[Int32Array]:
         """Follow ``plan`` on the host; the new entries ``[U, 3]`` of the device's page tables."""
-        for row in plan.cleared_rows:
-            self.sampling.clear_row(row)
+        self.sampling.apply(plan)
         for setup in plan.added_rows:
-            self.sampling.set_row(setup)
             self.needs_sampler[setup.row] = needs_sampler(setup)
         updates = self.pages.updates(plan)
         self.pages.apply(plan)

@@ -29,6 +29,33 @@ class HostGroup:
 
 
 @dataclass(slots=True)
+class HostDraws:
+    """Which samples of a step draw their next token, and how.
+
+    | field | shape | dtype | meaning |
+    |---|---|---|---|
+    | samples | [draws] | int32 | indices into ``HostBatch.sample_tokens``, ascending |
+    | floats | [3, draws] | float32 | temperature (0: the likeliest), top_p, min_p |
+    | integers | [3, draws] | int64 | seed, top_k, position of the new token |
+    | legal_words | [draws, ceil(V / 32)] | int32 | TokenMasks.words_MW; None: any token is legal |
+
+    Without ``floats`` and ``integers`` every draw is the likeliest token.
+    """
+
+    samples: Int32Array
+    floats: FloatArray | None = None
+    integers: IntArray | None = None
+    legal_words: torch.Tensor | None = None
+
+    def check(self, num_samples: int) -> None:
+        """Assert the table above; used with ``--check`` and in tests."""
+        assert (np.diff(self.samples) > 0).all(), "a sample draws twice"
+        assert ((self.samples >= 0) & (self.samples < num_samples)).all(), "no such sample"
+        for values in (self.floats, self.integers):
+            assert values is None or values.shape == (3, len(self.samples)), "parameters per draw"
+
+
+@dataclass(slots=True)
 class HostBatch:
     """Inputs of one forward pass as arrays of the host.
 
@@ -39,10 +66,8 @@ class HostBatch:
     | seq_lens_R | [R] | int32 | KV length of each row after this step |
     | groups | [groups] | | one HostGroup per KV group |
     | sample_tokens | [samples] | int32 | packed tokens whose logits the step needs |
-    | draw_floats | [3, samples] | float32 | temperature (0: the likeliest), top_p, min_p |
-    | draw_integers | [3, samples] | int64 | seed, top_k, position of the new token |
-
-    Without the last two the next token of every sample is the likeliest.
+    | draws | | HostDraws | the samples whose next token is drawn with the step; None: all, and |
+    | | | | each is the likeliest |
     """
 
     input_ids_T: IntArray
@@ -51,8 +76,7 @@ class HostBatch:
     seq_lens_R: Int32Array
     groups: list[HostGroup]
     sample_tokens: Int32Array
-    draw_floats: FloatArray | None = None
-    draw_integers: IntArray | None = None
+    draws: HostDraws | None = None
 
     def check(self, *, vocab_size: int) -> None:
         """Assert the table above; used with ``--check`` and in tests."""
@@ -65,8 +89,8 @@ class HostBatch:
         for group in self.groups:
             assert len(group.page_table_RP) == num_runs, "a page table row per run"
             assert len(np.unique(group.out_slots_T)) == num_tokens, "two tokens in one slot"
-        for draws in (self.draw_floats, self.draw_integers):
-            assert draws is None or draws.shape == (3, len(self.sample_tokens)), "a draw per sample"
+        if self.draws is not None:
+            self.draws.check(len(self.sample_tokens))
 
 
 @dataclass(slots=True)

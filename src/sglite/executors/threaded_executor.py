@@ -10,9 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from sglite.executors.executor import Executor
+from sglite.sampling import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
 
 
@@ -35,9 +34,9 @@ class ThreadedExecutor:
         """Queue the forward pass."""
         return ThreadedHandle(self._pool.submit(self._inner.launch, plan))
 
-    def sample(self, handle: ThreadedHandle, masks_RV: torch.Tensor | None = None) -> None:
+    def sample(self, handle: ThreadedHandle, masks: TokenMasks | None = None) -> None:
         """Queue the sampling and the copy of its results to the host."""
-        handle.result = self._pool.submit(self._sample, handle.launched, masks_RV)
+        handle.result = self._pool.submit(self._sample, handle.launched, masks)
 
     def collect(self, handle: ThreadedHandle) -> StepResult:
         """Wait for the step. Raises what the inner executor raised."""
@@ -49,7 +48,7 @@ class ThreadedExecutor:
         self._pool.shutdown(wait=True)
         self._inner.close()
 
-    def _sample(self, launched: Future[Any], masks_RV: torch.Tensor | None) -> StepResult:
+    def _sample(self, launched: Future[Any], masks: TokenMasks | None) -> StepResult:
         inner_handle = launched.result()
-        self._inner.sample(inner_handle, masks_RV)
+        self._inner.sample(inner_handle, masks)
         return self._inner.collect(inner_handle)

@@ -20,6 +20,7 @@ from sglite.sampling import (
     Sampler,
     SampleResult,
     SamplingState,
+    TokenMasks,
     logits_chunk_rows,
     prompt_logprobs,
 )
@@ -72,10 +73,7 @@ class TorchExecutor:
     def launch(self, plan: StepPlan) -> StepHandle:
         """Run the forward pass of ``plan``."""
         started_s = time.perf_counter()
-        for row in plan.cleared_rows:
-            self._sampling.clear_row(row)
-        for setup in plan.added_rows:
-            self._sampling.set_row(setup)
+        self._sampling.apply(plan)
         self._rows.apply(plan)
         hidden_TE, offsets = self._forward(plan)
         return StepHandle(plan, hidden_TE, offsets, started_s)
@@ -88,13 +86,11 @@ class TorchExecutor:
         return self._model(batch, self._kv_pool), batch.attention[0].run_offsets
 
     @torch.inference_mode()
-    def sample(self, handle: StepHandle, masks_RV: torch.Tensor | None = None) -> None:
+    def sample(self, handle: StepHandle, masks: TokenMasks | None = None) -> None:
         """Sample, and score prompt positions. The head runs over the rows that need it alone."""
-        plan, runs = handle.plan, handle.plan.sample_runs
-        if runs:
-            handle.output = self._sample_rows(
-                handle, [plan.run_rows[run] for run in runs], masks_RV
-            )
+        plan = handle.plan
+        if plan.sample_runs:
+            handle.output = self._sample_rows(handle, masks)
         handle.invalid_runs = _find_invalid_chunks(handle)
         handle.prompt_logprobs = [
             self._score_prompt(handle, span) for span in plan.prompt_logprob_spans
@@ -102,23 +98,16 @@ class TorchExecutor:
         handle.elapsed_s = time.perf_counter() - handle.started_s
 
     def _sample_rows(
-        self, handle: StepHandle, rows: list[int], masks_RV: torch.Tensor | None
+        self, handle: StepHandle, masks: TokenMasks | None
     ) -> SampleOutput | SampleResult:
-        last = [handle.offsets[run + 1] - 1 for run in handle.plan.sample_runs]
+        """Next tokens; the rows remember them."""
+        plan = handle.plan
+        rows = [plan.run_rows[run] for run in plan.sample_runs]
+        last = [handle.offsets[run + 1] - 1 for run in plan.sample_runs]
         logits_RV = self._model.compute_logits(handle.hidden_TE[last])
-        return self._draw(handle.plan, logits_RV, rows, masks_RV)
-
-    def _draw(
-        self,
-        plan: StepPlan,
-        logits_RV: torch.Tensor,
-        rows: list[int],
-        masks_RV: torch.Tensor | None,
-    ) -> SampleOutput:
-        """Next tokens from logits; the rows remember them."""
         ends = [plan.run_starts[run] + plan.run_lengths[run] for run in plan.sample_runs]
         positions_R = torch.tensor(ends, dtype=torch.int64, device=logits_RV.device)
-        output = self._sampler.sample(logits_RV, rows, positions_R, masks_RV)
+        output = self._sampler.sample(logits_RV, rows, positions_R, masks)
         self._rows.last_token_W[rows] = output.token_ids_R
         return output
 

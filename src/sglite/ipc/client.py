@@ -3,7 +3,8 @@
     caller's threads ──submit, abort, call──▶ inbox ──▶ engine thread ──OutputBatch──▶ deliver()
 
 One thread owns the engine; everything else goes through its inbox. If that thread fails, every
-open request hears of it once, and later calls raise EngineDeadError.
+open request hears of it once, and later calls raise EngineDeadError. A request with a grammar is
+open from the start, but enters the engine only when its grammar is ready; nobody waits with it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sglite.engine.engine import Engine
-from sglite.errors import CapacityError, EngineDeadError
+from sglite.errors import CapacityError, EngineDeadError, SgliteError
+from sglite.ipc.grammar_service import Outcome
 from sglite.ipc.held_outputs import HeldOutputs
+from sglite.ipc.request_grammars import RequestGrammars
 from sglite.ipc.splitting import split_outputs
-from sglite.request import OutputBatch, Request
+from sglite.request import FinishReason, OutputBatch, Request, RequestFinish, RequestTimings
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +63,22 @@ class EngineClient(Protocol):
         """Abort what is open and stop the engine."""
 
 
-class InProcessClient:
-    """Runs the engine in a thread of this process."""
+class _Waiting(NamedTuple):
+    """A request whose grammar is not ready; ``arrival_s`` is on the engine's clock."""
 
-    def __init__(self, engine: Engine) -> None:
+    request: Request
+    arrival_s: float
+
+
+class InProcessClient:
+    """Runs the engine in a thread of this process, with the ``grammars`` of its requests."""
+
+    def __init__(self, engine: Engine, grammars: RequestGrammars | None = None) -> None:
         self._engine = engine
+        if grammars is None:  # an empty one is none of them
+            grammars = RequestGrammars(None, why_none="this engine has no grammars")
+        self._grammars = grammars
+        self._waiting: dict[str, _Waiting] = {}
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
         self._callers: dict[str, tuple[Deliver, Refuse]] = {}
@@ -180,21 +195,57 @@ class InProcessClient:
             refuse(None, self._dead())
             return
         for request in requests:
-            request_id = request.request_id
-            try:
-                if request_id in self._callers:
-                    raise CapacityError(f"the request id {request_id:.80} is in use")
-                self._engine.add(request)
-            except CapacityError as error:
-                refuse(request_id, error)
+            request_id, spec = request.request_id, request.sampling.grammar
+            if request_id in self._callers:
+                refuse(request_id, CapacityError(f"the request id {request_id:.80} is in use"))
+                continue
+            self._callers[request_id] = (deliver, refuse)
+            if spec is None:
+                self._enter(request)
             else:
-                self._callers[request_id] = (deliver, refuse)
-                self._held.expect(request)
+                self._waiting[request_id] = _Waiting(request, self._engine.clock())
+                self._grammars.prepare(spec, partial(self._take_outcome, request))
+
+    def _enter(self, request: Request) -> None:
+        try:
+            self._engine.add(request)
+        except CapacityError as error:
+            self._refuse(request.request_id, error)
+        else:
+            self._held.expect(request)
+
+    def _refuse(self, request_id: str, error: SgliteError) -> None:
+        self._grammars.forget(request_id)
+        self._callers.pop(request_id)[1](request_id, error)
+
+    def _take_outcome(self, request: Request, outcome: Outcome) -> None:
+        """A grammar is ready, or refused. In any thread."""
+        with self._wake:
+            if not self._has_stopped:  # else all who were open are told of that
+                self._inbox.append(lambda: self._leave_waiting(request, outcome))
+                self._wake.notify()
+
+    def _leave_waiting(self, request: Request, outcome: Outcome) -> None:
+        waiting = self._waiting.get(request.request_id)
+        if waiting is None or waiting.request is not request:
+            return  # it was aborted meanwhile
+        del self._waiting[request.request_id]
+        admitted = self._grammars.admit(request, outcome)
+        if isinstance(admitted, Request):
+            self._enter(admitted)
+        else:
+            self._refuse(request.request_id, admitted)
 
     def _abort(self, request_ids: list[str]) -> None:
-        if self._fault is None:
-            for request_id in request_ids:
+        if self._fault is not None:
+            return
+        for request_id in request_ids:
+            waiting = self._waiting.pop(request_id, None)
+            if waiting is None:
                 self._engine.abort(request_id)
+            else:
+                deliver, _ = self._callers.pop(request_id)
+                deliver(OutputBatch(finished=[_aborted(waiting, self._engine.clock())]))
 
     def _settle(self, future: Future[Any], function: Callable[[Engine], Any]) -> None:
         if not future.set_running_or_notify_cancel():
@@ -216,6 +267,7 @@ class InProcessClient:
             deliver(part)
         for finish in outputs.finished:
             self._callers.pop(finish.request_id, None)
+            self._grammars.forget(finish.request_id)
 
     def _stop(self) -> None:
         self._read_inbox()
@@ -223,6 +275,7 @@ class InProcessClient:
         while self._engine.has_work:
             self._dispatch(self._engine.step())
         self._engine.close()
+        self._grammars.close()
 
     def _fail(self, fault: BaseException) -> None:
         with self._wake:
@@ -232,4 +285,21 @@ class InProcessClient:
         self._callers.clear()
         for refuse in refusals:
             refuse(None, self._dead())
+        self._grammars.close()
         self._engine.close()
+
+
+def _aborted(waiting: _Waiting, now_s: float) -> RequestFinish:
+    """The end of a request that never entered the engine."""
+    request, arrival_s = waiting
+    return RequestFinish(
+        request_id=request.request_id,
+        reason=FinishReason.ABORT,
+        message="aborted by the caller",
+        num_prompt_tokens=len(request.prompt_token_ids),
+        num_output_tokens=0,
+        num_cached_tokens=0,
+        num_retractions=0,
+        max_new_tokens=request.max_new_tokens,
+        timings=RequestTimings(arrival_s=arrival_s, finished_s=now_s),
+    )

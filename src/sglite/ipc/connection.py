@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sglite.errors import CapacityError
 from sglite.ipc.frames import MAX_FRAME_BYTES, FrameReader, FrameTooLargeError, encode
 from sglite.ipc.messages import Outputs, Refused
 from sglite.request import OutputBatch
@@ -92,8 +91,7 @@ class Connection:
             return
         with self._lock:
             self._request_ids.discard(request_id)
-        retry_after_s = error.retry_after_s if isinstance(error, CapacityError) else None
-        self.send(Refused(request_id, str(error), retry_after_s))
+        self.send(Refused.of(request_id, error))
 
     # -- bytes -------------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from sglite.errors import CapacityError, RequestError
 from sglite.request import OutputBatch, Request
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class Submit(msgspec.Struct, tag="submit", frozen=True):
@@ -74,11 +75,30 @@ class Outputs(msgspec.Struct, tag="outputs", frozen=True):
 
 
 class Refused(msgspec.Struct, tag="refused", frozen=True):
-    """A request was not accepted: no room. Its terminal event."""
+    """A request was not accepted: there is no room, or it is invalid. Its terminal event.
+
+    ``param`` names the field that makes it invalid.
+    """
 
     request_id: str
     message: str
     retry_after_s: float | None = None
+    is_invalid: bool = False
+    param: str | None = None
+
+    @classmethod
+    def of(cls, request_id: str, error: Exception) -> Refused:
+        """What tells of ``error``."""
+        if isinstance(error, RequestError):
+            return cls(request_id, str(error), is_invalid=True, param=error.param)
+        retry_after_s = error.retry_after_s if isinstance(error, CapacityError) else None
+        return cls(request_id, str(error), retry_after_s)
+
+    def to_error(self) -> RequestError | CapacityError:
+        """The error that it tells of."""
+        if self.is_invalid:
+            return RequestError(self.message, param=self.param)
+        return CapacityError(self.message, retry_after_s=self.retry_after_s)
 
 
 class Reply(msgspec.Struct, tag="reply", frozen=True):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from sglite.errors import CapacityError, EngineDeadError, NotReadyError, RequestError
+from sglite.errors import EngineDeadError, NotReadyError, RequestError
 from sglite.ipc.frames import BAD_FRAME_ERRORS, FrameReader, FrameTooLargeError, encode
 from sglite.ipc.messages import (
     PROTOCOL_VERSION,
@@ -196,8 +196,7 @@ class ProcessClient:
             self.heartbeat = message
             self._heard_s = self._loop.time()
         elif isinstance(message, Refused):
-            refusal = CapacityError(message.message, retry_after_s=message.retry_after_s)
-            self._receivers.refuse(message.request_id, refusal)
+            self._receivers.refuse(message.request_id, message.to_error())
         elif isinstance(message, Reply):
             self._settle(message)
         elif isinstance(message, Note):

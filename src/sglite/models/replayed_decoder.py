@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sglite.executors.forward_batch import FloatArray, HostBatch, Int32Array, IntArray
+from sglite.executors.forward_batch import FloatArray, HostBatch, HostDraws, Int32Array, IntArray
 from sglite.kernels import cpu
 from sglite.kvcache.host_memory import lazy_zeros
 from sglite.kvcache.kv_pool import BLOCK_TOKENS, KVLayout
@@ -136,6 +136,7 @@ class ReplayedDecoder:
         num_tokens, num_samples = len(batch.input_ids_T), len(batch.sample_tokens)
         body = self._recording_for(num_tokens, num_samples, kv_pool)
         table, rows_T = self._rotary_rows(batch)
+        draws = batch.draws
         body.program.replay(
             batch.input_ids_T,
             table,
@@ -145,8 +146,9 @@ class ReplayedDecoder:
             [group.page_table_RP for group in batch.groups],
             [group.out_slots_T for group in batch.groups],
             batch.sample_tokens,
-            batch.draw_floats,
-            batch.draw_integers,
+            None if draws is None else draws.floats,
+            None if draws is None else draws.integers,
+            None if draws is None else draws.samples,
         )
         self._num_samples = num_samples
         return body.hidden_TE[:num_tokens]
@@ -156,10 +158,16 @@ class ReplayedDecoder:
         assert self._body is not None, "nothing was computed yet"
         return self._body.logits_RV[: self._num_samples]
 
+    def draw(self, draws: HostDraws) -> None:
+        """Draw from the last batch's logits, as they were computed, into :meth:`next_tokens`."""
+        assert self._body is not None, "nothing was computed yet"
+        self._body.program.draw(draws.samples, draws.floats, draws.integers, draws.legal_words)
+
     def next_tokens(self) -> IntArray:
         """Int64 ``[R]``: what :meth:`sample_logits` gave as the batch's draws say.
 
-        -1 where the largest logit is not finite or one of them is no number.
+        -1 where the largest logit is not finite, one of them is no number, or no legal one is above
+        -inf. Of samples that did not draw yet it is no token of theirs.
         """
         assert self._body is not None, "nothing was computed yet"
         return self._body.token_ids_R[: self._num_samples]

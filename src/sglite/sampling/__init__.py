@@ -7,15 +7,18 @@ Does not know about: text, pages, the scheduler's queues; a row is a number to i
 """
 
 from sglite.sampling.logprobs import PromptScores, logits_chunk_rows, prompt_logprobs
+from sglite.sampling.masks import RowMasks, TokenMasks
 from sglite.sampling.sampler import SampleOutput, Sampler, SampleResult
 from sglite.sampling.state import SamplingState
 
 __all__ = [
     "PromptScores",
+    "RowMasks",
     "SampleOutput",
     "SampleResult",
     "Sampler",
     "SamplingState",
+    "TokenMasks",
     "logits_chunk_rows",
     "prompt_logprobs",
 ]

@@ -14,6 +14,7 @@ import torch
 from sglite.kernels.draw.ranking import rows_per_chunk
 from sglite.sampling.batch import SamplingBatch
 from sglite.sampling.counts import OutputCounts
+from sglite.sampling.masks import RowMasks
 
 _LARGEST = 3e38
 
@@ -24,9 +25,9 @@ def adjust_logits(
     counts: OutputCounts,
     positions_R: torch.Tensor,
     *,
-    masks_RV: torch.Tensor | None,
+    masks: RowMasks | None,
 ) -> None:
-    """Apply all of the above to fp32 logits, in place. ``masks_RV`` is True where legal."""
+    """Apply all of the above to fp32 logits, in place."""
     if batch.has_additive:
         _subtract_penalties(logits_RV, batch, counts)
     if batch.num_bias:
@@ -36,8 +37,8 @@ def adjust_logits(
         _mask_early_stops(logits_RV, batch, positions_R)
     if batch.has_repetition:
         _scale_repeated(logits_RV, batch, counts)
-    if masks_RV is not None:
-        logits_RV.masked_fill_(~masks_RV, float("-inf"))
+    if masks is not None:
+        masks.hide_illegal(logits_RV)
 
 
 def _subtract_penalties(

@@ -19,6 +19,7 @@ from sglite.request import TokenLogprobs
 from sglite.sampling.adjust import adjust_logits
 from sglite.sampling.batch import RowSelection, SamplingBatch
 from sglite.sampling.logprobs import LogprobTensors, score_positions
+from sglite.sampling.masks import RowMasks, TokenMasks
 from sglite.sampling.state import SamplingState
 
 
@@ -87,15 +88,16 @@ class Sampler:
         logits_RV: torch.Tensor,
         rows: list[int] | torch.Tensor,
         positions_R: torch.Tensor,
-        masks_RV: torch.Tensor | None = None,
+        masks: TokenMasks | None = None,
     ) -> SampleOutput:
         """Sample one token per row.
 
-        ``rows`` are engine rows, best as a list (a tensor on a device has to be read). The rest is
-        as in :meth:`sample_batch`.
+        ``rows`` are engine rows, best as a list (a tensor on a device has to be read). The entries
+        of ``masks`` are indices into them. The rest is as in :meth:`sample_batch`.
         """
         rows = rows if isinstance(rows, list) else rows.tolist()
-        return self.sample_batch(logits_RV, self.state.batch(rows), positions_R, masks_RV)
+        row_masks = None if masks is None else RowMasks(masks, len(rows), logits_RV.device)
+        return self.sample_batch(logits_RV, self.state.batch(rows), positions_R, row_masks)
 
     @torch.inference_mode()
     def sample_batch(
@@ -103,22 +105,22 @@ class Sampler:
         logits_RV: torch.Tensor,
         batch: SamplingBatch,
         positions_R: torch.Tensor,
-        masks_RV: torch.Tensor | None = None,
+        masks: RowMasks | None = None,
     ) -> SampleOutput:
         """Sample one token for each row of ``batch``; nothing of the host's state is read.
 
         ``logits_RV`` is scratch: fp32 logits are overwritten. No row stands in it twice where it
-        has penalties. ``positions_R`` (int64) counts the tokens before the new one. ``masks_RV``
-        (bool) is True for legal tokens. The output tokens of rows with penalties are counted here,
-        so a step is sampled once.
+        has penalties. ``positions_R`` (int64) counts the tokens before the new one. Rows without a
+        mask may take any token. The output tokens of rows with penalties are counted here, so a
+        step is sampled once.
         """
         state = self.state
         assert logits_RV.shape == (len(batch.rows), state.vocab_size), logits_RV.shape
         logits_RV = logits_RV.float()
-        if batch.greedy.is_all and masks_RV is None and not batch.adjusts_logits:
+        if batch.greedy.is_all and masks is None and not batch.adjusts_logits:
             token_ids_R, invalid_R = _most_likely(logits_RV)
         else:
-            token_ids_R, invalid_R = self._sample_mixed(logits_RV, batch, positions_R, masks_RV)
+            token_ids_R, invalid_R = self._sample_mixed(logits_RV, batch, positions_R, masks)
         if len(batch.penalized):
             index = batch.penalized.tensor
             state.counts.add(batch.slots, token_ids_R[index], ~invalid_R[index])
@@ -130,12 +132,12 @@ class Sampler:
         logits_RV: torch.Tensor,
         batch: SamplingBatch,
         positions_R: torch.Tensor,
-        masks_RV: torch.Tensor | None,
+        masks: RowMasks | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and invalid flags where rows differ or their logits are adjusted."""
         invalid_R = ~logits_RV.amax(-1).isfinite()
-        if batch.adjusts_logits or masks_RV is not None:
-            adjust_logits(logits_RV, batch, self.state.counts, positions_R, masks_RV=masks_RV)
+        if batch.adjusts_logits or masks is not None:
+            adjust_logits(logits_RV, batch, self.state.counts, positions_R, masks=masks)
             invalid_R |= ~logits_RV.amax(-1).isfinite()
         token_ids_R = torch.zeros_like(positions_R)
         for index in self._chunks(batch.greedy):

@@ -12,7 +12,7 @@ import torch
 from sglite.device.upload import move
 from sglite.sampling.batch import SamplingBatch
 from sglite.sampling.counts import OutputCounts, run_now
-from sglite.scheduler.plan import RowSetup
+from sglite.scheduler.plan import RowSetup, StepPlan
 
 # Rows of ``SamplingState.floats`` and ``.integers``, in order.
 FLOAT_FIELDS = ("temperature", "top_p", "min_p", "presence", "frequency", "repetition")
@@ -70,6 +70,13 @@ class SamplingState:
         self.counts = OutputCounts(vocab_size, self.device, run)
         self.token_ids_V = torch.arange(vocab_size, dtype=torch.int32, device=self.device)
         self._batches: dict[tuple[int, ...], SamplingBatch] = {}
+
+    def apply(self, plan: StepPlan) -> None:
+        """Clear and fill rows as ``plan`` says."""
+        for row in plan.cleared_rows:
+            self.clear_row(row)
+        for setup in (*plan.added_rows, *plan.renewed_rows):
+            self.set_row(setup)
 
     def set_row(self, setup: RowSetup) -> None:
         """A request takes a row; whatever was there before is cleared."""
@@ -134,6 +141,4 @@ def needs_sampler(setup: RowSetup) -> bool:
 
 def has_penalties(setup: RowSetup) -> bool:
     """True where output tokens must be counted."""
-    sampling = setup.sampling
-    additive = sampling.presence_penalty != 0.0 or sampling.frequency_penalty != 0.0
-    return additive or sampling.repetition_penalty != 1.0
+    return setup.sampling.has_penalties

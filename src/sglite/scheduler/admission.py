@@ -100,3 +100,12 @@ class Admission:
     def _note(self, sequence: Sequence, reason: str) -> None:
         if self._events.active:
             self._events.emit(HeldBack(sequence.request_id, reason))
+
+
+def why_no_room(cache: CacheManager, sequence: Sequence) -> str:
+    """What to tell a request that is alone and yet has no room for its next token."""
+    return (
+        f"the KV pool of {cache.num_total_tokens} tokens, {cache.count_pinned_tokens()} of them "
+        f"pinned, has no room beyond the {sequence.num_tokens} of this request; unpin prefixes or "
+        "raise max_total_tokens"
+    )

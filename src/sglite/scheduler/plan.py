@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sglite.request import LogprobParams, SamplingParams, Thinking, TokenLogprobs
+from sglite.request import FinishReason, LogprobParams, SamplingParams, Thinking, TokenLogprobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,19 @@ class StepPlan:
     ``run_starts[i]`` on. Its tokens are the next ``run_lengths[i]`` of ``token_ids``, unless
     ``run_continues[i]``: then it is the single token that the executor sampled last for that row,
     which never had to leave the device. ``sample_runs`` lists the runs whose last position is
-    sampled; the results come in that order. Order of application: ``cleared_rows``,
-    ``added_rows``, ``page_updates``, then the runs.
+    sampled; the results come in that order. ``masked_runs`` are those of them (runs, not their
+    places in ``sample_runs``) that are expected to get a mask of legal tokens, so that nothing is
+    drawn for them before it is there: a hint, as the masks that come with ``sample`` decide.
+    ``renewed_rows`` are rows whose output is not what was sampled: the counts of their penalties
+    are made anew. Order of application: ``cleared_rows``, ``added_rows``, ``renewed_rows``,
+    ``page_updates``, then the runs.
     """
 
     step_id: int
     num_groups: int
     cleared_rows: list[int] = field(default_factory=list)
     added_rows: list[RowSetup] = field(default_factory=list)
+    renewed_rows: list[RowSetup] = field(default_factory=list)
     page_updates: list[PageUpdates] = field(default_factory=list)
     run_rows: list[int] = field(default_factory=list)
     run_starts: list[int] = field(default_factory=list)
@@ -85,6 +90,7 @@ class StepPlan:
     run_continues: list[bool] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     sample_runs: list[int] = field(default_factory=list)
+    masked_runs: list[int] = field(default_factory=list)
     prompt_logprob_spans: list[PromptLogprobSpan] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -108,6 +114,16 @@ class StopMatch:
     matched: str | None
     is_cut: bool = False
 
+    @property
+    def is_final(self) -> bool:
+        """False where the token may itself be one that ends answers, and is told as that."""
+        return self.matched is not None or self.is_cut
+
+    @property
+    def reason(self) -> FinishReason:
+        """The reason that it is for the request's end."""
+        return FinishReason.LENGTH if self.is_cut else FinishReason.STOP
+
 
 @dataclass(slots=True)
 class StepResult:
@@ -117,8 +133,8 @@ class StepResult:
     the runs of the plan whose hidden states held one: their KV must not be shared.
     ``prompt_logprobs`` follows ``StepPlan.prompt_logprob_spans``. ``elapsed_s`` feeds the cost
     model. The output processor fills what is keyed by entry: ``stops``, and in ``accepted`` the
-    tokens, at least one, that stand where they are not the sampled one alone: a grammar had only
-    one way on, or the sampled one led where too few tokens are left to end.
+    tokens that stand where they are not the sampled one alone: a grammar had only one way on, or
+    the sampled one led where too few tokens are left to end. None stand only where it ended before.
     """
 
     token_ids: list[int]

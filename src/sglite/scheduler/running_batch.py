@@ -14,6 +14,7 @@ from sglite.observability.events import EventStream, Inserted
 from sglite.scheduler.plan import StepPlan
 from sglite.scheduler.prefix_index import PrefixIndex
 from sglite.scheduler.sequence import Sequence, SequenceState
+from sglite.scheduler.step_builder import row_setup
 
 
 class RunningBatch:
@@ -36,6 +37,7 @@ class RunningBatch:
         self._events = events
         self._on_longer_prefix = on_longer_prefix
         self._rows_to_clear: list[int] = []
+        self._to_renew: list[Sequence] = []
         self._late_updates: list[tuple[Sequence, int, int, int]] = []
 
     def join(self, sequence: Sequence) -> None:
@@ -95,6 +97,16 @@ class RunningBatch:
             if sequence.state is SequenceState.RUNNING:
                 plan.page_updates[group].add(sequence.row, index, page)
         self._late_updates = []
+        renewed, self._to_renew = self._to_renew, []
+        running = SequenceState.RUNNING
+        plan.renewed_rows = [
+            row_setup(sequence) for sequence in renewed if sequence.state is running
+        ]
+
+    def renew(self, sequence: Sequence) -> None:
+        """Tell the executor what the output of ``sequence`` is, if it keeps count of it."""
+        if sequence.request.sampling.has_penalties:
+            self._to_renew.append(sequence)
 
     def _give_up(self, sequence: Sequence) -> None:
         assert sequence.pages is not None

@@ -14,8 +14,15 @@ from sglite.config import CacheOptions, SchedulerOptions
 from sglite.kvcache.cache_manager import CacheManager, SequencePages
 from sglite.observability import events as ev
 from sglite.request import FinishReason, OutputBatch, Request
-from sglite.scheduler.admission import Admission
+from sglite.scheduler.admission import Admission, why_no_room
 from sglite.scheduler.budget import ChunkBudget, NewTokenEstimate
+from sglite.scheduler.commit import (
+    count_decodes,
+    leave_windows,
+    mark_poisoned,
+    take_judged,
+    tell_prompt_logprobs,
+)
 from sglite.scheduler.intake import Intake
 from sglite.scheduler.plan import StepPlan, StepResult
 from sglite.scheduler.prefix_index import PrefixIndex
@@ -165,7 +172,8 @@ class Scheduler:
             bound, pages = sequence.num_tokens + sequence.num_pending, sequence.pages
             assert pages is not None
             if not sequence.row_has_sample or bound - sequence.num_scheduled != 1:
-                others.append(sequence)
+                if bound <= pages.capacity or self._has_room(step, sequence, pages, now):
+                    others.append(sequence)
             elif bound < sequence.max_total and (
                 bound <= pages.capacity or self._has_room(step, sequence, pages, now)
             ):
@@ -236,11 +244,7 @@ class Scheduler:
 
     def _end_for_room(self, sequence: Sequence, now: float) -> None:
         """End a request that is alone and yet has no room, rather than try it for ever."""
-        message = (
-            f"the KV pool of {self.cache.num_total_tokens} tokens, "
-            f"{self.cache.count_pinned_tokens()} of them pinned, has no room beyond the "
-            f"{sequence.num_tokens} of this request; unpin prefixes or raise max_total_tokens"
-        )
+        message = why_no_room(self.cache, sequence)
         reason = FinishReason.LENGTH if sequence.num_output_tokens else FinishReason.ERROR
         self._end(sequence.request_id, reason, now, message)
 
@@ -261,11 +265,8 @@ class Scheduler:
         self._last_committed = plan.step_id
         self.cache.commit_step(plan.step_id)
         num_told = len(self._outputs.tokens)
-        for entry in result.invalid:  # before anything of it can enter the tree
-            step.sequences[plan.sample_runs[entry]].is_poisoned = True
-        for run in result.invalid_runs:
-            step.sequences[run].is_poisoned = True
-        self._commit_prompt_logprobs(step, result)
+        mark_poisoned(step, result)
+        tell_prompt_logprobs(step, result, self._outputs)
         self._commit_runs(step, now)
         self._commit_samples(step, result, now)
         self._settle()
@@ -277,17 +278,10 @@ class Scheduler:
 
     def _commit_runs(self, step: Step, now: float) -> None:
         plan = step.plan
-        num_decodes = plan.run_continues.count(True)
-        for sequence in step.sequences[:num_decodes]:
-            sequence.num_computed += 1
-        for run in range(num_decodes, len(plan.run_rows)):
+        for run in range(count_decodes(step), len(plan.run_rows)):
             self._commit_chunk(step.sequences[run], plan.run_lengths[run], now)
         if self.cache.has_windows:
-            for sequence in step.sequences:
-                if sequence.pages is not None:
-                    self.cache.advance(
-                        sequence.pages, sequence.num_computed, after_step=self._newest_open
-                    )
+            leave_windows(step, self.cache, after_step=self._newest_open)
 
     def _commit_chunk(self, sequence: Sequence, length: int, now: float) -> None:
         """A piece of a prompt is written: others may use it from now on."""
@@ -298,7 +292,8 @@ class Scheduler:
             self._finish(sequence, FinishReason.ERROR, now, message=NOT_A_NUMBER)
             return
         self.batch.insert_written(sequence, after_step=self._newest_open)
-        if sequence.num_computed < sequence.num_prompt_tokens:
+        was_prompt = sequence.num_computed - length < sequence.num_prompt_tokens
+        if not was_prompt or sequence.num_computed < sequence.num_prompt_tokens:
             return
         self.prefixes.stop(sequence)
         if sequence.request.pin_prefix:
@@ -308,37 +303,36 @@ class Scheduler:
             self._finish(sequence, FinishReason.LENGTH, now)
 
     def _commit_samples(self, step: Step, result: StepResult, now: float) -> None:
-        tokens, sequences = self._outputs.tokens, step.sequences
-        is_plain = not (result.invalid or result.logprobs or result.stops)
+        outputs, newest_open = self._outputs, self._newest_open
+        tokens, step_id = outputs.tokens, step.plan.step_id
+        is_plain = not (result.invalid or result.logprobs or result.stops or result.accepted)
         for entry, run in enumerate(step.plan.sample_runs):
-            sequence = sequences[run]
+            sequence = step.sequences[run]
+            if sequence.void_until >= step_id:
+                continue  # drawn after a token that did not stand
             sequence.num_pending -= 1
             if sequence.finished:
                 continue  # the surplus token of a request that ended
             if not is_plain and entry in result.invalid:
                 self._finish(sequence, FinishReason.ERROR, now, message=NOT_A_NUMBER)
                 continue
-            token = result.token_ids[entry]
-            sequence.append_token(token)
-            if not is_plain and entry in result.logprobs:
-                self._outputs.logprobs[len(tokens)] = result.logprobs[entry]
-            tokens.append((sequence.request_id, token))
-            if sequence.num_tokens == sequence.num_prompt_tokens + 1:
+            if is_plain:
+                token = result.token_ids[entry]
+                sequence.append_token(token)
+                tokens.append((sequence.request_id, token))
+            else:
+                token = take_judged(sequence, entry, result, outputs, newest_open=newest_open)
+                if entry in result.accepted:
+                    self.batch.renew(sequence)
+            if sequence.timings.first_token_s is None:
                 sequence.timings.first_token_s = now
-            if not is_plain and entry in result.stops:
-                matched = result.stops[entry].matched
-                self._finish(sequence, FinishReason.STOP, now, matched=matched)
+            stop = None if is_plain else result.stops.get(entry)
+            if stop is not None and (stop.is_final or token not in sequence.stop_ids):
+                self._finish(sequence, stop.reason, now, matched=stop.matched)
             elif token in sequence.stop_ids:
                 self._finish(sequence, FinishReason.STOP, now, matched=token)
             elif sequence.num_tokens >= sequence.max_total:
                 self._finish(sequence, FinishReason.LENGTH, now)
-
-    def _commit_prompt_logprobs(self, step: Step, result: StepResult) -> None:
-        spans = step.plan.prompt_logprob_spans
-        for span, logprobs in zip(spans, result.prompt_logprobs, strict=True):
-            sequence = step.sequences[span.run]
-            if not sequence.finished:
-                self._outputs.prompt_logprobs.append((sequence.request_id, logprobs))
 
     # -- into the queue, out of the batch ----------------------------------------------------------
 

@@ -32,10 +32,10 @@ class Sequence:
     __slots__ = (
         "arrival_order", "can_insert", "can_share", "finished", "is_poisoned", "key_ids",
         "last_step", "max_total", "namespace", "num_cached_tokens", "num_computed",
-        "num_hinted_pages", "num_pending", "num_prompt_tokens", "num_retractions",
-        "num_scheduled", "num_tokens", "page_hashes", "pages", "prompt_logprob_next", "request",
-        "request_id", "row", "row_has_sample", "state", "stop_ids", "timings",
-        "token_ids", "watched_hash",
+        "num_hinted_pages", "num_jumped_tokens", "num_pending", "num_prompt_tokens",
+        "num_retractions", "num_scheduled", "num_tokens", "page_hashes", "pages",
+        "prompt_logprob_next", "request", "request_id", "row", "row_has_sample", "state",
+        "stop_ids", "timings", "token_ids", "void_until", "watched_hash",
     )  # fmt: skip
 
     def __init__(self, request: Request, *, arrival_order: int, now: float) -> None:
@@ -61,6 +61,8 @@ class Sequence:
         self.row = 0
         self.row_has_sample = False
         self.last_step = -1
+        self.void_until = -1
+        self.num_jumped_tokens = 0
         self.stop_ids = frozenset[int]()
         if not request.sampling.ignore_eos:
             self.stop_ids = request.eos_token_ids | frozenset(request.sampling.stop_token_ids)
@@ -99,6 +101,21 @@ class Sequence:
             self.key_ids.append(token_id)
         self.num_tokens += 1
 
+    def take_instead(self, token_ids: list[int], *, newest_open: int | None) -> None:
+        """Tokens that stand in the place of the sampled one; it was the last one pending.
+
+        What open steps compute from the sampled one is void: its KV is written anew, as that of
+        known tokens.
+        """
+        for token_id in token_ids:
+            self.append_token(token_id)
+        self.num_jumped_tokens += len(token_ids) - 1
+        self.num_scheduled = self.num_computed
+        self.num_pending = 0
+        self.row_has_sample = False
+        if newest_open is not None:
+            self.void_until = newest_open
+
     def extend_page_hashes(self, page_size: int) -> list[int]:
         """Hashes of all whole pages so far, each covering its prefix and the namespace."""
         hashes, key_ids = self.page_hashes, self.key_ids
@@ -123,4 +140,6 @@ class Sequence:
             num_retractions=self.num_retractions,
             max_new_tokens=self.max_total - self.num_prompt_tokens,
             timings=self.timings,
+            num_jumped_tokens=self.num_jumped_tokens,
+            ignored_schema_keywords=self.request.ignored_schema_keywords,
         )

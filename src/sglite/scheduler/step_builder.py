@@ -66,7 +66,7 @@ def add_chunk(step: Step, sequence: Sequence, budget: int) -> int:
 
 
 def row_setup(sequence: Sequence) -> RowSetup:
-    """What the executor must know about a sequence that has just been given a row."""
+    """What the executor must know about a sequence that holds a row."""
     request = sequence.request
     assert sequence.pages is not None
     stop_ids = request.eos_token_ids | frozenset(request.sampling.stop_token_ids)
@@ -80,6 +80,8 @@ def row_setup(sequence: Sequence) -> RowSetup:
         num_prompt_tokens=sequence.num_prompt_tokens,
         page_ids=tuple([max(page, 0) for page in ids] for ids in sequence.pages.page_ids),
         output_token_ids=sequence.token_ids[sequence.num_prompt_tokens :],
+        max_new_tokens=sequence.max_total - sequence.num_prompt_tokens,
+        thinking=request.thinking,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sglite.errors import CapacityError
+from sglite.errors import CapacityError, RequestError
 from sglite.generation import Generation, GenerationChunk, GenerationCollector, OpenGeneration
 from sglite.request import OutputBatch
 
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from sglite.ipc.process_client import ProcessClient
     from sglite.server.telemetry.observation import CallObserver
 
+REFUSALS = (CapacityError, RequestError)
+
 
 class AnswerStream:
     """``async for chunks in stream`` gives lists of new chunks, in order, until all have ended.
 
     Chunks that nobody has taken yet are kept; the bound is what the requests may generate. If one
-    request of the call is refused, the others are aborted and the iteration raises CapacityError.
-    Raises EngineDeadError where the engine ends. :meth:`close` aborts what is open; use ``try`` and
-    ``finally``, or ``contextlib.aclosing``-like care: the iteration does not do it alone.
+    request of the call is refused, the others are aborted and the iteration raises why:
+    CapacityError, or RequestError where the engine found it invalid. Raises EngineDeadError where
+    the engine ends. :meth:`close` aborts what is open; use ``try`` and ``finally``, or
+    ``contextlib.aclosing``-like care: the iteration does not do it alone.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class AnswerStream:
 
     async def __anext__(self) -> list[GenerationChunk]:
         # A call that was refused in part is refused: nobody is told what its other part began.
-        while not self._chunks or isinstance(self._error, CapacityError):
+        while not self._chunks or isinstance(self._error, REFUSALS):
             if self._error is not None:
                 raise self._error
             if not self._collector.open:

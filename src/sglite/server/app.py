@@ -36,6 +36,7 @@ PROTOCOLS = (
     "openai.chat",
     "openai.models",
     "native.tokenize",
+    "native.parse",
     "native.model_info",
     "native.control",
     "native.prefixes",

@@ -7,6 +7,7 @@ A front knows text and requests; it knows nothing of HTTP. One per HTTP process.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import secrets
 import weakref
@@ -14,8 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sglite.errors import RequestError
 from sglite.generation import OpenGeneration
-from sglite.request import LogprobParams, SamplingParams
+from sglite.parsing.model_format import ModelFormat, find_model_format
+from sglite.request import LogprobParams, Request, SamplingParams
 from sglite.server.answer_stream import AnswerStream
 from sglite.server.open_calls import OpenCalls
 from sglite.server.peers import Peers
@@ -41,6 +44,7 @@ class Front:
     ``observation`` counts and logs.
     ``open_calls`` knows calls by their clients' ids. ``renderer`` renders chats in a process of
     its own; without one they are rendered here. ``peers`` are the server's HTTP processes.
+    ``model_format`` is how the model writes calls of tools and thoughts.
     """
 
     config: ServerConfig
@@ -55,12 +59,18 @@ class Front:
     open_calls: OpenCalls = field(default_factory=OpenCalls)
     renderer: Renderer | None = None
     peers: Peers = field(default_factory=Peers)
+    model_format: ModelFormat = field(init=False)
     _counter: itertools.count[int] = field(default_factory=itertools.count)
     _streams: weakref.WeakSet[AnswerStream] = field(default_factory=weakref.WeakSet)
 
     def __post_init__(self) -> None:
         # Unseeded requests get their seeds by number: no two processes may count alike.
         self._counter = itertools.count(self.peers.number, self.peers.count)
+        self.model_format = find_model_format(
+            self.tokenizer,
+            tool_parser=self.config.tool_call_parser,
+            reasoning_parser=self.config.reasoning_parser,
+        )
         self.peers.answer("abort", self._abort_here)
 
     @property
@@ -80,7 +90,8 @@ class Front:
     ) -> list[OpenGeneration]:
         """Check one prompt and make its ``n`` requests, indexed from ``first_index``.
 
-        The ids of the engine's requests are random and never a client's (R16). Raises RequestError.
+        The ids of the engine's requests are random and never a client's (R16). Where ``traits`` say
+        nothing of thoughts, the prompt tells whether it began some. Raises RequestError.
         """
         requests = build_requests(
             secrets.token_hex(16),
@@ -92,10 +103,28 @@ class Front:
             counter=next(self._counter),
             traits=traits,
         )
+        requests = self._with_thoughts(requests)
         return [
             OpenGeneration(request, first_index + offset, self._assembler(request.sampling))
             for offset, request in enumerate(requests)
         ]
+
+    def _with_thoughts(self, requests: list[Request]) -> list[Request]:
+        """The samples of one prompt, which now know how their thoughts are told."""
+        first, model_format = requests[0], self.model_format
+        if first.sampling.max_thinking_tokens is not None and model_format.thought_ids is None:
+            raise RequestError(
+                "max_thinking_tokens needs a model whose thoughts begin and end with tokens of "
+                "their own; leave it out, or start with --reasoning-parser",
+                param="max_thinking_tokens",
+            )
+        if first.thinking is not None:
+            return requests
+        may_begin = first.sampling.grammar is None
+        thinking = model_format.thinking(first.prompt_token_ids, may_begin=may_begin)
+        if thinking is None:
+            return requests
+        return [dataclasses.replace(request, thinking=thinking) for request in requests]
 
     def answer(self, opened: list[OpenGeneration]) -> AnswerStream:
         """Submit the requests of one call. Raises EngineDeadError, NotReadyError."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sglite.config import RequestOptions
 from sglite.errors import RequestError
-from sglite.request import LogprobParams, Request, SamplingParams
+from sglite.request import LogprobParams, Request, SamplingParams, Thinking
 from sglite.validation.fields import (
     INT32_MAX,
     integer,
@@ -63,6 +63,7 @@ class RequestTraits:
     deadline_s: float | None = None
     pin_prefix: bool = False
     is_streamed: bool = False
+    thinking: Thinking | None = None
 
 
 def build_requests(
@@ -113,6 +114,7 @@ def build_requests(
         deadline_s=traits.deadline_s,
         pin_prefix=traits.pin_prefix,
         is_streamed=traits.is_streamed,
+        thinking=traits.thinking,
     )
     return [first] if sampling.n == 1 else _fan_out(first, sampling.n)
 

@@ -26,6 +26,14 @@ from sglite.validation.fields import (
     shown,
     strings,
 )
+from sglite.validation.grammars import (
+    GRAMMARS,
+    check_one_grammar,
+    choices,
+    grammar_text,
+    schema_text,
+    tag_text,
+)
 
 MAX_SAMPLES = 128
 MAX_STOPS = 16
@@ -132,14 +140,17 @@ CHECKS: dict[str, Check] = {
     "skip_special_tokens": boolean,
     "spaces_between_special_tokens": boolean,
     "stream_interval": _integer(1),
+    "json_schema": schema_text,
+    "regex": grammar_text,
+    "ebnf": grammar_text,
+    "choice": choices,
+    "structural_tag": tag_text,
+    "allow_ignored_schema_keywords": boolean,
+    "max_thinking_tokens": _integer(0),
 }
 """How each parameter is checked; the keys are the fields of SamplingParams."""
 
 UNSUPPORTED = (
-    "json_schema",
-    "regex",
-    "ebnf",
-    "structural_tag",
     "beam_width",
     "custom_params",
     "watermark",
@@ -154,7 +165,7 @@ def sampling_params_from_dict(
 
     What is missing or null comes from ``defaults`` (SGLang's table where that is None). Raises
     RequestError for an unknown parameter, one not supported yet, a wrong type, a value out of
-    range.
+    range, two grammars.
     """
     if not isinstance(values, Mapping):
         raise RequestError(
@@ -191,6 +202,7 @@ def _checked(values: Mapping[str, object], defaults: SamplingParams) -> Sampling
             f"({params.max_new_tokens:,})",
             param="min_new_tokens",
         )
+    check_one_grammar({name: getattr(params, name) for name in GRAMMARS})
     return params
 
 

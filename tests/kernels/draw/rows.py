@@ -11,7 +11,8 @@ import torch
 from sglite.kernels.draw import DrawParameters
 from sglite.kernels.draw.noise import exponential_noise, row_keys
 from sglite.request import SamplingParams
-from tests.sampling.setups import row_setup, sampler_with
+from sglite.sampling import TokenMasks
+from tests.sampling.setups import packed, row_setup, sampler_with
 
 SLACK = 1e-5  # of weights and scores: what the last bits of an exponential or a sum may decide
 
@@ -92,14 +93,19 @@ class Rows:
             [self.seeds[i] for i in indices],
         )
 
-    def by_sampler(self) -> list[int]:
+    def hiding(self, legal: torch.Tensor) -> Rows:
+        """The same with logits of -inf where ``legal`` is False: a reference for masks."""
+        logits = self.logits.masked_fill(~legal, -math.inf)
+        return type(self)(logits, self.settings, self.positions, self.seeds)
+
+    def by_sampler(self, masks: TokenMasks | None = None) -> list[int]:
         """The sampler's tokens; -1 where it calls a row invalid."""
         rows = list(range(len(self.logits)))
         pairs = zip(self.settings, self.seeds, strict=True)
         setups = [row_setup(i, sampling, seed=seed) for i, (sampling, seed) in enumerate(pairs)]
         sampler = sampler_with(self.logits.shape[1], *setups, max_rows=len(rows))
         positions = torch.tensor(self.positions)
-        result = sampler.sample(self.logits.clone(), rows, positions).to_result()
+        result = sampler.sample(self.logits.clone(), rows, positions, masks).to_result()
         return [-1 if i in result.invalid else t for i, t in enumerate(result.token_ids)]
 
     def drawn_by(self, draw: Callable[..., None], device: str = "cpu") -> list[int]:
@@ -156,7 +162,9 @@ class Rows:
         best = scores[surely].max() if surely.any() else torch.tensor(0.0)
         return bool(kept(SLACK)[token] and scores[token] >= best * (1 - SLACK))
 
-    def check(self, tokens: list[int]) -> None:
-        """Assert that these are the sampler's, but for near ties."""
-        for row, (found, expected) in enumerate(zip(tokens, self.by_sampler(), strict=True)):
-            assert found == expected or self.is_near_tie(row, found), (row, found, expected)
+    def check(self, tokens: list[int], legal: torch.Tensor | None = None) -> None:
+        """Assert that these are the sampler's, near ties aside; ``legal``: from these."""
+        judge = self if legal is None else self.hiding(legal)
+        by_sampler = self.by_sampler(None if legal is None else packed(legal))
+        for row, (found, expected) in enumerate(zip(tokens, by_sampler, strict=True)):
+            assert found == expected or judge.is_near_tie(row, found), (row, found, expected)

@@ -144,12 +144,26 @@ def test_a_deadline_and_namespaces_that_cannot_collide():
         ({"text": "a", "stream": "yes"}, "stream"),
         ({"text": "a", "return_text_in_logprobs": 1}, "return_text_in_logprobs"),
         ({"text": "a", "return_prompt_token_ids": "x"}, "return_prompt_token_ids"),
-        ({"text": "a", "sampling_params": {"regex": "a+"}}, "regex"),
+        ({"text": "a", "sampling_params": {"regex": 5}}, "regex"),
         ({"text": "a", "sampling_params": {"max_tokens": 5}}, "max_tokens"),
+        ({"text": "a", "sampling_params": {"regex": "a", "ebnf": "b"}}, "ebnf"),
+        ({"text": "a", "max_thinking_tokens": -1}, "max_thinking_tokens"),
+        ({"text": "a", "require_reasoning": 1}, "require_reasoning"),
     ],
 )
 def test_bad_values_name_their_field(body, param):
     assert refusal(**body).param == param
+
+
+def test_thoughts_are_asked_for_per_item_and_the_sampling_parameters_win():
+    call = read(
+        text=["a", "b"],
+        sampling_params=[{}, {"max_thinking_tokens": 2}],
+        max_thinking_tokens=5,
+        require_reasoning=[True, None],
+    )
+    assert [item.sampling.max_thinking_tokens for item in call.items] == [5, 2]
+    assert [item.must_think for item in call.items] == [True, False]
 
 
 def test_more_answers_than_the_engine_takes_are_refused_at_once():
@@ -159,6 +173,6 @@ def test_more_answers_than_the_engine_takes_are_refused_at_once():
 
 
 def test_what_asks_for_nothing_passes_in_sampling_params():
-    unset = {"json_schema": None, "regex": "", "custom_params": {}, "beam_width": 1, "ebnf": False}
+    unset = {"json_schema": None, "regex": "", "custom_params": {}, "beam_width": 1, "ebnf": ""}
     assert read(text="a", sampling_params=unset).items
     assert refusal(text="a", sampling_params={"beam_width": True}).param == "beam_width"

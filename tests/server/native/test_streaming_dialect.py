@@ -60,7 +60,7 @@ def test_its_requests_are_streamed():
         ({"prompt": ""}, "prompt"),
         ({"prompt": "a", "n": 2}, "n"),
         ({"prompt": "a", "temperature": -1}, "temperature"),
-        ({"prompt": "a", "regex": "x"}, "regex"),
+        ({"prompt": "a", "regex": 5}, "regex"),
         ({"prompt": "a", "lora_path": "x"}, "lora_path"),
         ({"prompt": "a", "timeout": 0}, "timeout"),
     ],

@@ -41,6 +41,7 @@ def test_the_body_has_everything_a_client_may_read():
             "completion_tokens": 4,
             "total_tokens": 7,
             "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
             "reasoning_tokens": 0,
         },
         "metadata": {"weight_version": "default"},

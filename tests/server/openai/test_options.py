@@ -192,11 +192,6 @@ def test_stream_options_need_a_stream(path):
 
 
 UNSUPPORTED: dict[str, tuple[Any, list[Any]]] = {
-    "response_format": ({"type": "json_object"}, [None, {}, {"type": "text"}]),
-    "json_schema": ("{}", [None, ""]),
-    "regex": ("a+", [None, ""]),
-    "ebnf": ("root ::= a", [None, ""]),
-    "guided_choice": (["a"], [None, []]),
     "use_beam_search": (True, [None, False]),
     "allowed_token_ids": ([1], [None, []]),
     "bad_words": (["a"], [None, []]),

@@ -20,6 +20,7 @@ USAGE = {
     "completion_tokens": 4,
     "total_tokens": 7,
     "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
     "reasoning_tokens": 0,
 }
 

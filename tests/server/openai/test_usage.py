@@ -22,6 +22,7 @@ def test_a_prompt_and_its_cached_tokens_count_once_whatever_n_is():
         "completion_tokens": 7,
         "total_tokens": 19,
         "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 0},
         "reasoning_tokens": 0,
     }
     assert meter.cache_details() == {

@@ -184,13 +184,30 @@ class Program:
         sample_rows: Array,
         draw_floats: Array | None = None,
         draw_integers: Array | None = None,
+        draw_samples: Array | None = None,
     ) -> None:
         """Run one step. ``page_tables`` [runs, pages] and ``out_slots`` [tokens]: per KV group.
 
-        ``draw_floats`` [3, samples]: temperature (0: the likeliest), top_p, min_p;
-        ``draw_integers`` [3, samples]: seed, top_k, position. Without them every sample is the
-        likeliest token. int64: ``input_ids``, ``out_slots``, ``draw_integers``; float32:
-        ``cos_sin``, ``draw_floats``; the others int32.
+        ``draw_floats`` [3, draws]: temperature (0: the likeliest), top_p, min_p;
+        ``draw_integers`` [3, draws]: seed, top_k, position. Without them every draw is the
+        likeliest token. ``draw_samples`` [draws] says which samples draw, ascending; without it all
+        do. The others keep the token that they had. int64: ``input_ids``, ``out_slots``,
+        ``draw_integers``; float32: ``cos_sin``, ``draw_floats``; the others int32.
+        """
+
+    def draw(
+        self,
+        samples: Array,
+        floats: Array | None = None,
+        integers: Array | None = None,
+        legal: Array | None = None,
+    ) -> None:
+        """Draw tokens of some samples from the logits that the last step left.
+
+        The first three are as ``draw_samples``, ``draw_floats`` and ``draw_integers`` of
+        :meth:`replay`. ``legal`` [draws, ceil(V / 32)] are masks, int32: bit v % 32 of word
+        v // 32 says that token v is legal. -1 also where no legal token is above -inf. ValueError
+        where sizes do not fit or a sample is none of the recording's.
         """
 
     def num_ops(self) -> int:

@@ -221,7 +221,10 @@ public:
     void sample(Array x, Array ids, int size) {
         require(ids.dtype() == nb::dtype<int64_t>(), "ids must be int64");
         require(size > 0, "size must be positive");
+        require(x.size() >= ids.size() * size, "x must have a row per id");
         program_.add(Sample{floats(x, "x"), (int64_t*)ids.data(), size}, true);
+        most_samples_ = ids.size();
+        vocab_size_ = size;
         keep({x, ids});
     }
 
@@ -263,7 +266,8 @@ public:
     void replay(Int64s input_ids, Floats32 cos_sin, Int32s cos_sin_rows, Int32s offsets,
                 Int32s seq_lens, const std::vector<Int32s>& page_tables,
                 const std::vector<Int64s>& out_slots, Int32s sample_rows,
-                std::optional<Floats32> draw_floats, std::optional<Int64s> draw_integers) {
+                std::optional<Floats32> draw_floats, std::optional<Int64s> draw_integers,
+                std::optional<Int32s> draw_samples) {
         Step step;
         step.num_rows = (int)input_ids.size();
         step.input_ids = input_ids.data();
@@ -274,9 +278,10 @@ public:
         step.num_runs = (int)seq_lens.size();
         step.sample_rows = sample_rows.data();
         step.num_samples = (int)sample_rows.size();
-        require(draw_floats.has_value() == draw_integers.has_value(),
-                "a step that draws needs both arrays");
-        if (draw_floats) step.draws = draws_of(*draw_floats, *draw_integers, sample_rows.size());
+        if (draw_samples) check_samples(*draw_samples, sample_rows.size());
+        step.draws = draws_of(draw_floats, draw_integers,
+                              draw_samples ? draw_samples->size() : sample_rows.size());
+        if (draw_samples) step.draws.rows = draw_samples->data();
         require(offsets.size() == seq_lens.size() + 1, "offsets must have one more than seq_lens");
         require(cos_sin_rows.size() == input_ids.size(), "one row of cos_sin per token");
         require(page_tables.size() == num_groups_ && out_slots.size() == num_groups_,
@@ -291,6 +296,20 @@ public:
         }
         nb::gil_scoped_release release;
         program_.run(step);
+    }
+
+    void draw(Int32s samples, std::optional<Floats32> floats, std::optional<Int64s> integers,
+              std::optional<Int32s> legal) {
+        check_samples(samples, most_samples_);
+        Draws draws = draws_of(floats, integers, samples.size());
+        draws.rows = samples.data();
+        if (legal) {
+            require(legal->size() == samples.size() * mask_words(vocab_size_),
+                    "a mask has a bit per token, in whole words of 32");
+            draws.legal = (const uint32_t*)legal->data();
+        }
+        nb::gil_scoped_release release;
+        program_.draw(draws);
     }
 
     int num_ops() const { return program_.num_ops(); }
@@ -309,18 +328,35 @@ private:
         return result;
     }
 
-    static Draws draws_of(const Floats32& floats, const Int64s& integers, size_t num_samples) {
-        require(floats.size() == 3 * num_samples && integers.size() == 3 * num_samples,
+    static Draws draws_of(const std::optional<Floats32>& floats,
+                          const std::optional<Int64s>& integers, size_t count) {
+        require(floats.has_value() == integers.has_value(), "a step that draws needs both arrays");
+        Draws draws;
+        draws.count = (int)count;
+        if (!floats) return draws;
+        require(floats->size() == 3 * count && integers->size() == 3 * count,
                 "three floats and three integers per sample");
-        const float* const temperature = floats.data();
-        const int64_t* const seed = integers.data();
-        const int64_t* const top_k = seed + num_samples;
-        for (size_t i = 0; i < num_samples; ++i) {
-            require(temperature[i] >= 0.0f, "a temperature must not be negative");
-            require(top_k[i] > 0, "top_k must be positive");
+        draws.temperature = floats->data();
+        draws.top_p = draws.temperature + count;
+        draws.min_p = draws.top_p + count;
+        draws.seed = integers->data();
+        draws.top_k = draws.seed + count;
+        draws.position = draws.top_k + count;
+        for (size_t i = 0; i < count; ++i) {
+            require(draws.temperature[i] >= 0.0f, "a temperature must not be negative");
+            require(draws.top_k[i] > 0, "top_k must be positive");
         }
-        return {temperature, temperature + num_samples, temperature + 2 * num_samples,
-                seed,        top_k,                     seed + 2 * num_samples};
+        return draws;
+    }
+
+    // Each once: two threads must not write one token.
+    static void check_samples(const Int32s& samples, size_t num_samples) {
+        for (size_t i = 0; i < samples.size(); ++i) {
+            require(samples.data()[i] >= 0 && (size_t)samples.data()[i] < num_samples,
+                    "no such sample");
+            require(i == 0 || samples.data()[i] > samples.data()[i - 1],
+                    "samples to draw must ascend");
+        }
     }
 
     void check_heads(int num_heads, int num_kv_heads, int head_dim, int group) const {
@@ -360,6 +396,8 @@ private:
 
     Program program_;
     const size_t num_groups_;
+    size_t most_samples_ = 0;
+    int vocab_size_ = 0;
     std::vector<Array> kept_;
 };
 
@@ -415,7 +453,10 @@ NB_MODULE(_cpu, m) {
         .def("replay", &Recorder::replay, nb::arg("input_ids"), nb::arg("cos_sin"),
              nb::arg("cos_sin_rows"), nb::arg("offsets"), nb::arg("seq_lens"),
              nb::arg("page_tables"), nb::arg("out_slots"), nb::arg("sample_rows"),
-             nb::arg("draw_floats") = nb::none(), nb::arg("draw_integers") = nb::none())
+             nb::arg("draw_floats") = nb::none(), nb::arg("draw_integers") = nb::none(),
+             nb::arg("draw_samples") = nb::none())
+        .def("draw", &Recorder::draw, nb::arg("samples"), nb::arg("floats") = nb::none(),
+             nb::arg("integers") = nb::none(), nb::arg("legal") = nb::none())
         .def("num_ops", &Recorder::num_ops)
         .def("num_grouped_tokens", &Recorder::num_grouped_tokens);
 }

@@ -53,16 +53,19 @@ struct Embed {
 };
 
 // ids[row] = the next token of the logits x[row] as Draws say; -1 where their largest is not finite
-// or any of them is no number.
+// or any of them is no number, legal or not, and where no legal one is above -inf.
 struct Sample {
     const float* x;
     int64_t* ids;
     int size;
 };
 
-// How the rows of a step draw (sample.h); arrays of one element per sampled row, or all null: each
-// row is the likeliest token, the first of equals.
+// Which rows draw, and how (sample.h); arrays of one element per draw. Those of the parameters may
+// all be null: each is the likeliest token, the first of equals.
 struct Draws {
+    int count = 0;
+    const int32_t* rows = nullptr;    // of the logits and ids, each once; null: from 0 on
+    const uint32_t* legal = nullptr;  // [count, mask_words]: bit v % 32 of word v / 32; null: all
     const float* temperature = nullptr;  // 0: the likeliest
     const float* top_p = nullptr;
     const float* min_p = nullptr;
@@ -74,6 +77,7 @@ struct Draws {
 constexpr int kSampleBlock = 128;  // tokens whose largest weight is known
 
 // Static, as no instruction set may get another's code for them.
+static constexpr int mask_words(int size) { return (size + 31) / 32; }
 static constexpr int sample_blocks(int size) { return (size + kSampleBlock - 1) / kSampleBlock; }
 // Floats of memory that a thread needs for rows of `size`: weights, and the largest of each block.
 static constexpr ptrdiff_t sample_scratch_size(int size) {
@@ -142,7 +146,7 @@ struct Kernels {
     Type best_x_type;  // what linear layers with bfloat16 weights read fastest
     void (*linear)(const Linear&, int rows, int begin, int end);      // panels, or pairs of them
     void (*norm)(const Norm&, const int32_t* rows, int begin, int end);
-    void (*sample)(const Sample&, const Draws&, float* scratch, int begin, int end);  // rows
+    void (*sample)(const Sample&, const Draws&, float* scratch, int begin, int end);  // draws
     void (*embed)(const Embed&, const int64_t* ids, int begin, int end);
     void (*rotate)(const Rotate&, const RotateInputs&, int begin, int end);  // tokens
     void (*attend)(const Attend&, const AttendInputs&, int begin, int end);  // items

@@ -42,6 +42,7 @@ ptrdiff_t weight_bytes(const Op& op) {
 struct Program::Replay {
     const Program& program;
     const Step& step;
+    size_t begin, end;                    // of the ops
     std::unique_ptr<WorkShare[]> shares;  // one per op
 };
 
@@ -57,6 +58,7 @@ Program::Program(const Kernels& kernels, int num_threads, std::vector<GroupLayou
 void Program::add(const Op& op, bool of_samples) {
     ops_.push_back({op, of_samples});
     if (const Sample* sample = std::get_if<Sample>(&op)) {
+        sample_op_ = ops_.size() - 1;
         scratch_.clear();  // memory that is touched by rows that draw, and not before
         for (int thread = 0; thread < num_threads_; ++thread)
             scratch_.emplace_back(new float[sample_scratch_size(sample->size)]);
@@ -81,19 +83,31 @@ void Program::make_plans(const Step& step) {
 
 void Program::run(const Step& step) {
     make_plans(step);
-    Replay replay{*this, step, std::make_unique<WorkShare[]>(ops_.size())};
+    run_ops(step, 0, ops_.size());
+}
+
+void Program::draw(const Draws& draws) {
+    if (draws.count == 0) return;
+    Step step;
+    step.num_samples = draws.count;
+    step.draws = draws;
+    run_ops(step, sample_op_, sample_op_ + 1);
+}
+
+void Program::run_ops(const Step& step, size_t begin, size_t end) {
+    Replay replay{*this, step, begin, end, std::make_unique<WorkShare[]>(end - begin)};
     run_on_threads(num_threads_, work, &replay);
 }
 
 void Program::work(void* context, int thread, int num_threads) {
     Replay& replay = *(Replay*)context;
     const Program& program = replay.program;
-    for (size_t index = 0; index < program.ops_.size(); ++index) {
+    for (size_t index = replay.begin; index < replay.end; ++index) {
         const Recorded& recorded = program.ops_[index];
         const int units = program.units_of(recorded, replay.step);
         if (units == 0) continue;
         const int grain = program.grain_of(recorded.op, units, num_threads);
-        WorkShare& share = replay.shares[index];
+        WorkShare& share = replay.shares[index - replay.begin];
         for (int begin; (begin = share.take(grain)) < units;) {
             const int end = std::min(units, begin + grain);
             program.run_part(recorded, replay.step, thread, begin, end);
@@ -110,6 +124,7 @@ int Program::units_of(const Recorded& recorded, const Step& step) const {
         Overloaded{
             [&](const Linear& linear) { return linear_units(linear); },
             [&](const QuantizedLinear& linear) { return linear_units(linear.linear); },
+            [&](const Sample&) { return step.draws.count; },
             [&](const AttendOp& attend) { return plans_[attend.group].num_items(); },
             [&](const MergeOp& merge) {
                 return plans_[merge.group].num_grouped_tokens() ? step.num_rows : 0;

@@ -29,7 +29,7 @@ struct Step {
     int num_runs = 0;
     const int32_t* sample_rows = nullptr;  // tokens whose logits are wanted
     int num_samples = 0;
-    Draws draws;  // of the samples
+    Draws draws;  // of samples, as rows of their logits
     std::vector<GroupStep> groups;
 };
 
@@ -68,6 +68,9 @@ public:
     void add(const Op& op, bool of_samples = false);
     void run(const Step& step);
 
+    // Draws from the logits that the last run left.
+    void draw(const Draws& draws);
+
     const Kernels& kernels() const { return kernels_; }
     int num_ops() const { return (int)ops_.size(); }
     int num_grouped_tokens() const;  // of the last run
@@ -76,6 +79,7 @@ private:
     struct Replay;
     static void work(void* replay, int thread, int num_threads);
     void make_plans(const Step& step);
+    void run_ops(const Step& step, size_t begin, size_t end);
     int units_of(const Recorded& recorded, const Step& step) const;
     int grain_of(const Op& op, int units, int num_threads) const;
     void run_part(const Recorded& recorded, const Step& step, int thread, int begin,
@@ -86,6 +90,7 @@ private:
     const std::vector<GroupLayout> layouts_;
     const bool groups_prefixes_;
     std::vector<Recorded> ops_;
+    size_t sample_op_ = 0;
     std::vector<AttentionPlan> plans_;  // per KV group
     std::vector<PlanOptions> plan_options_;
     std::vector<std::unique_ptr<float[]>> scratch_;  // of each thread, for Sample

@@ -19,6 +19,9 @@
 // with a moving bound is how FlashInfer samples on GPUs, Ye et al. 2025; the race makes what is
 // drawn independent of how often it is run.) Blocks of tokens whose largest weight is below the
 // bound are passed over, and top-k begins with a bound: the k-th largest of the blocks' maxima.
+//
+// Of a row with a mask the logits of legal tokens are copied, the others' become -inf. Where a
+// block has no legal token nothing is written, and nothing is read again: its largest weight is 0.
 #pragma once
 
 #include <climits>
@@ -115,33 +118,95 @@ struct Weights {
     double total;
 };
 
-// Fills `scratch` (sample_scratch_size floats).
-inline Weights weigh(const float* x, int size, float peak, float temperature, float* scratch) {
+// Over `scratch` (sample_scratch_size floats), which is not filled yet.
+inline Weights weights_in(float* scratch, int size) {
     const int num_blocks = sample_blocks(size);
     Weights weights{scratch, scratch + (ptrdiff_t)num_blocks * kSampleBlock, num_blocks, 0.0};
-    float padded[kSampleBlock];
-    for (int block = 0; block < num_blocks; ++block) {
-        const int first = block * kSampleBlock;
-        const float* source = x + first;
-        if (first + kSampleBlock > size) {
-            for (int i = 0; i < kSampleBlock; ++i)
-                padded[i] = first + i < size ? source[i] : -INFINITY;
-            source = padded;
-        }
-        float* const values = weights.values + first;
-        Floats sums{}, highest{};
-        for (int i = 0; i < kSampleBlock; i += kLanes) {
-            const Floats tempered = (load(source + i) - peak) / temperature;
-            const Floats value = tempered > -87.0f ? exponential(tempered) : Floats{};
-            store(values + i, value);
-            sums += value;
-            highest = maximum(highest, value);
-        }
-        weights.maxima[block] = largest(highest);
-        weights.total += sum(sums);
-    }
     for (int block = num_blocks; block % kLanes; ++block) weights.maxima[block] = -1.0f;
     return weights;
+}
+
+// The logits of a block: where they lie or, of the last one, in `padded` with -inf behind the end.
+inline const float* whole_block(const float* x, int size, int block, float* padded) {
+    const int first = block * kSampleBlock;
+    if (first + kSampleBlock <= size) return x + first;
+    for (int i = 0; i < kSampleBlock; ++i) padded[i] = first + i < size ? x[first + i] : -INFINITY;
+    return padded;
+}
+
+// `source` may be the block's own values.
+inline void weigh_block(Weights& weights, int block, const float* source, float peak,
+                        float temperature) {
+    float* const values = weights.values + (ptrdiff_t)block * kSampleBlock;
+    Floats sums{}, highest{};
+    for (int i = 0; i < kSampleBlock; i += kLanes) {
+        const Floats tempered = (load(source + i) - peak) / temperature;
+        const Floats value = tempered > -87.0f ? exponential(tempered) : Floats{};
+        store(values + i, value);
+        sums += value;
+        highest = maximum(highest, value);
+    }
+    weights.maxima[block] = largest(highest);
+    weights.total += sum(sums);
+}
+
+inline void weigh(Weights& weights, const float* x, int size, float peak, float temperature) {
+    float padded[kSampleBlock];
+    for (int block = 0; block < weights.num_blocks; ++block)
+        weigh_block(weights, block, whole_block(x, size, block, padded), peak, temperature);
+}
+
+// All ones in the lanes of the lowest bits that are set.
+inline Ints lanes_of(uint32_t bits) {
+    Bits own;
+    for (int lane = 0; lane < kLanes; ++lane) own[lane] = 1u << lane;
+    return ((Bits{} + bits) & own) != 0u;
+}
+
+// Logits take the place of weights until weigh_legal: of legal tokens, -inf elsewhere in their
+// blocks. The largest of a block without any is -inf. Returns the largest of all.
+inline float copy_legal(Weights& logits, const float* x, int size, const uint32_t* legal) {
+    constexpr int kBlockWords = kSampleBlock / 32;
+    float peak = -INFINITY, padded[kSampleBlock];
+    for (int block = 0; block < logits.num_blocks; ++block) {
+        uint32_t words[kBlockWords], any_legal = 0;
+        for (int i = 0; i < kBlockWords; ++i) {
+            const int word = block * kBlockWords + i;
+            words[i] = word < mask_words(size) ? legal[word] : 0;
+            any_legal |= words[i];
+        }
+        logits.maxima[block] = -INFINITY;
+        if (!any_legal) continue;
+        const float* const source = whole_block(x, size, block, padded);
+        float* const values = logits.values + (ptrdiff_t)block * kSampleBlock;
+        Floats highest = broadcast(-INFINITY);
+        for (int i = 0; i < kSampleBlock; i += kLanes) {
+            const Ints is_legal = lanes_of(words[i / 32] >> (i % 32));
+            const Floats value = is_legal ? load(source + i) : broadcast(-INFINITY);
+            store(values + i, value);
+            highest = maximum(highest, value);
+        }
+        logits.maxima[block] = largest(highest);
+        peak = logits.maxima[block] > peak ? logits.maxima[block] : peak;
+    }
+    return peak;
+}
+
+// In the place of what copy_legal left.
+inline void weigh_legal(Weights& weights, float peak, float temperature) {
+    for (int block = 0; block < weights.num_blocks; ++block) {
+        const float* const logits = weights.values + (ptrdiff_t)block * kSampleBlock;
+        if (weights.maxima[block] == -INFINITY)
+            weights.maxima[block] = 0.0f;
+        else
+            weigh_block(weights, block, logits, peak, temperature);
+    }
+}
+
+// Where the largest of all, which is in the block of the largest maximum, stands first.
+inline int first_of_blocks(const Weights& weights, float value) {
+    const int first = first_of(weights.maxima, weights.num_blocks, value) * kSampleBlock;
+    return first + first_of(weights.values + first, kSampleBlock, value);
 }
 
 // A place in the ranking: before it are larger weights, and equal ones of a lower id.
@@ -235,12 +300,11 @@ inline float reached_by(const Weights& weights, int count) {
     return result;
 }
 
-inline int draw(const Weights& weights, int size, const Draws& draws, int row) {
-    const int64_t top_k = draws.top_k[row];
-    const float top_p = draws.top_p[row], min_p = draws.min_p[row];
-    const RowKeys keys = row_keys(draws.seed[row], draws.position[row]);
-    const int top_block = first_of(weights.maxima, weights.num_blocks, 1.0f) * kSampleBlock;
-    const int first = top_block + first_of(weights.values + top_block, kSampleBlock, 1.0f);
+inline int draw(const Weights& weights, int size, const Draws& draws, int index) {
+    const int64_t top_k = draws.top_k[index];
+    const float top_p = draws.top_p[index], min_p = draws.min_p[index];
+    const RowKeys keys = row_keys(draws.seed[index], draws.position[index]);
+    const int first = first_of_blocks(weights, 1.0f);
     Place end{top_k <= weights.num_blocks ? reached_by(weights, (int)top_k) : 0.0f, INT_MAX};
     if (min_p > end.weight) end.weight = min_p;
     while (true) {
@@ -253,17 +317,29 @@ inline int draw(const Weights& weights, int size, const Draws& draws, int row) {
     }
 }
 
+inline int next_token(const float* x, int size, const Draws& draws, int index, float* scratch) {
+    float peak = finite_peak(x, size);
+    if (peak != peak) return -1;
+    const float temperature = draws.temperature ? draws.temperature[index] : 0.0f;
+    if (!draws.legal && temperature == 0.0f) return first_of(x, size, peak);
+    Weights weights = weights_in(scratch, size);
+    if (draws.legal) {
+        const uint32_t* const legal = draws.legal + (ptrdiff_t)index * mask_words(size);
+        peak = copy_legal(weights, x, size, legal);
+        if (peak == -INFINITY) return -1;
+        if (temperature == 0.0f) return first_of_blocks(weights, peak);
+        weigh_legal(weights, peak, temperature);
+    } else {
+        weigh(weights, x, size, peak, temperature);
+    }
+    return draw(weights, size, draws, index);
+}
+
 inline void sample(const Sample& op, const Draws& draws, float* scratch, int begin, int end) {
-    for (int row = begin; row < end; ++row) {
+    for (int index = begin; index < end; ++index) {
+        const int row = draws.rows ? draws.rows[index] : index;
         const float* const x = op.x + (ptrdiff_t)row * op.size;
-        const float peak = finite_peak(x, op.size);
-        const float temperature = draws.temperature ? draws.temperature[row] : 0.0f;
-        if (peak != peak)
-            op.ids[row] = -1;
-        else if (temperature == 0.0f)
-            op.ids[row] = first_of(x, op.size, peak);
-        else
-            op.ids[row] = draw(weigh(x, op.size, peak, temperature, scratch), op.size, draws, row);
+        op.ids[row] = next_token(x, op.size, draws, index, scratch);
     }
 }
 

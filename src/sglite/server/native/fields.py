@@ -18,6 +18,8 @@ PER_ITEM = (
     "cache_salt",
     "extra_key",
     "timeout",
+    "max_thinking_tokens",
+    "require_reasoning",
 )
 """One value for all prompts of a batch, or a list with one for each."""
 
@@ -51,8 +53,6 @@ UNSUPPORTED: Mapping[str, Any] = {
     "bootstrap_host": None,
     "bootstrap_port": None,
     "bootstrap_room": None,
-    "max_thinking_tokens": None,
-    "require_reasoning": False,
 }
 """Fields of SGLang's that are refused by name where they ask for something; with their defaults,
 which always pass."""
@@ -73,6 +73,8 @@ _PROPERTIES = {
     "cache_salt": {"type": ["string", "array"]},
     "extra_key": {"type": ["string", "array"]},
     "timeout": {"type": ["number", "array"]},
+    "max_thinking_tokens": {"type": ["integer", "array"]},
+    "require_reasoning": {"type": ["boolean", "array"]},
 }
 
 SCHEMA: Mapping[str, Any] = {

@@ -57,8 +57,7 @@ class InfoApi:
                 "preferred_sampling_params": None,
                 "weight_version": "default",
                 "load_format": config.load_format,
-                "reasoning_parser": None,
-                "tool_call_parser": None,
+                **self._parsers(),
                 "disaggregation_mode": "null",
                 "has_image_understanding": False,
                 "has_audio_understanding": False,
@@ -76,6 +75,7 @@ class InfoApi:
             {
                 **options,
                 **self._names(),
+                **self._parsers(),
                 "status": "ready" if ready is not None and front.engine.is_alive else "starting",
                 "max_total_num_tokens": limits.pool_tokens,
                 "max_req_input_len": limits.max_tokens - 1,
@@ -123,6 +123,14 @@ class InfoApi:
             "model_path": front.config.model_path or front.model_directory,
             "served_model_name": front.served_name,
             "tokenizer_path": front.model_directory,
+        }
+
+    def _parsers(self) -> dict[str, str | None]:
+        """What the options came to: ``auto`` is settled."""
+        formats = self._front.model_format
+        return {
+            "reasoning_parser": formats.reasoning_format,
+            "tool_call_parser": formats.tool_format,
         }
 
     async def _internal_state(self) -> dict[str, Any]:

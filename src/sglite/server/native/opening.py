@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
+from sglite.request import Thinking
 from sglite.server.native.request import NativeCall, NativeItem
 from sglite.server.native.stream import JsonObject, StreamedAnswer
 from sglite.wire import TokenTexts
@@ -86,18 +88,32 @@ def open_call(
 def _open_item(
     front: Front, call: NativeCall, item: NativeItem, token_ids: Sequence[int], first_index: int
 ) -> list[OpenGeneration]:
+    traits = item.traits
+    if item.must_think:
+        traits = dataclasses.replace(traits, thinking=_open_thoughts(front))
     try:
         return front.open_prompt(
             token_ids,
             item.sampling,
             item.logprobs,
-            traits=item.traits,
+            traits=traits,
             first_index=first_index,
         )
     except RequestError as error:
         if error.param == "prompt":  # this API has other names for it
             raise RequestError(str(error), param=call.prompt_field) from error
         raise
+
+
+def _open_thoughts(front: Front) -> Thinking:
+    thinking = front.model_format.open_thinking()
+    if thinking is None:
+        raise RequestError(
+            "require_reasoning needs a model whose thoughts begin and end with tokens of their "
+            "own; leave it out, or start with --reasoning-parser",
+            param="require_reasoning",
+        )
+    return thinking
 
 
 def _shown_id(item: NativeItem, number: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from sglite.validation import (
     validate_logprob_params,
 )
 from sglite.validation.fields import INT32_MAX, boolean, integer, shown, string
+from sglite.validation.sampling_params import CHECKS
 
 MAX_PROMPTS = 256
 """Most prompts of one call."""
@@ -28,6 +30,7 @@ class NativeItem:
     """One prompt, text or token ids, and what is asked for it.
 
     ``client_id`` is what its answers are called in ``meta_info.id``; None: the engine's own id.
+    ``must_think``: the answer begins inside of thoughts, also where the prompt does not say so.
     """
 
     prompt: str | Sequence[int]
@@ -35,6 +38,7 @@ class NativeItem:
     logprobs: LogprobParams | None
     traits: RequestTraits
     client_id: str | None
+    must_think: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,8 @@ def read_call(
     """Check everything but the prompts' tokens. Raises RequestError naming the field.
 
     ``max_answers`` is the most that the engine could ever take at once. ``stream_interval`` is for
-    items that bring none. Timeouts start to run here.
+    items that bring none. Timeouts start to run here. Of two ``max_thinking_tokens`` the one among
+    the sampling parameters counts.
     """
     field, prompts, is_batch = _prompts(body)
     columns = {name: _column(name, body.get(name), len(prompts), is_batch) for name in PER_ITEM}
@@ -184,9 +189,14 @@ def _item(
     is_streamed: bool,
 ) -> NativeItem:
     sampling = values["sampling_params"]
+    budget = values["max_thinking_tokens"]
+    if budget is not None:
+        checked = CHECKS["max_thinking_tokens"]("max_thinking_tokens", budget)
+        defaults = dataclasses.replace(defaults, max_thinking_tokens=checked)
     return NativeItem(
         prompt=prompt,
         sampling=sampling_params_from_dict({} if sampling is None else sampling, defaults=defaults),
+        must_think=_flag(values, "require_reasoning"),
         logprobs=_logprobs(values, limits),
         traits=_traits(values, is_streamed=is_streamed),
         client_id=client_id,

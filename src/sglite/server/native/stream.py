@@ -143,7 +143,7 @@ class StreamedAnswer:
             "prompt_tokens": len(self._opened.request.prompt_token_ids),
             "completion_tokens": self._num_tokens,
             "cached_tokens": self._opened.num_cached_tokens,
-            "reasoning_tokens": 0,
+            "reasoning_tokens": self._opened.thoughts.count,
             "weight_version": "default",
             "num_retractions": 0,
             "dp_rank": None,

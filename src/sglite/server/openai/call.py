@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from sglite.server.http.body import read_json
 from sglite.server.http.field_policy import check_fields
 from sglite.server.http.sse import EventStreamResponse
 from sglite.server.http.waiting import collect_or_disconnect
-from sglite.server.openai.options import CallOptions
+from sglite.server.openai.options import CallOptions, openai_names
 from sglite.server.openai.stream import CallEvents, encode_json, event_batches
 from sglite.server.openai.usage import UsageMeter
 
@@ -64,12 +64,20 @@ async def answer_call(
         front.open_calls.remove(names)
 
     if options.stream:
-        return EventStreamResponse(event_batches(stream, events()), close)
+        return EventStreamResponse(_named(options, event_batches(stream, events())), close)
     try:
-        done = await collect_or_disconnect(request, stream)
+        with openai_names(options):
+            done = await collect_or_disconnect(request, stream)
     finally:
         close()
     return await whole(done)
+
+
+async def _named(options: CallOptions, batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same batches; errors of the engine, which refuses grammars, have OpenAI's names."""
+    with openai_names(options):
+        async for batch in batches:
+            yield batch
 
 
 def json_answer(

@@ -1,8 +1,14 @@
-"""``/v1/chat/completions``: a conversation in, its next message out."""
+"""``/v1/chat/completions``: a conversation in, its next message out.
+
+body ──read_call()──▶ ChatCall ──encode_chat()──▶ token ids ──▶ requests
+     ──answers──▶ ChatChoices: whole messages, or ChatEvents
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,29 +16,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sglite.errors import RequestError
-from sglite.generation import Generation, GenerationChunk, OpenGeneration
-from sglite.request import LogprobParams, SamplingParams, TokenLogprobs
+from sglite.generation import Generation, OpenGeneration
+from sglite.parsing.formats import make_answer_parser
+from sglite.request import LogprobParams, SamplingParams, Thinking
 from sglite.server.chat_encoding import encode_chat
 from sglite.server.front import Front
 from sglite.server.http.routes import ApiRoute
+from sglite.server.openai.answer_format import AnswerFormat
 from sglite.server.openai.call import answer_call, check_num_answers, json_answer, read_body
+from sglite.server.openai.chat_choices import ChatChoices, ChatEvents, MakeParser
 from sglite.server.openai.fields import CHAT_KNOWN, CHAT_SCHEMA, CHAT_UNSUPPORTED
-from sglite.server.openai.logprobs import chat_logprobs
 from sglite.server.openai.options import (
     CallOptions,
     flag,
     num_logprobs,
     openai_names,
     read_options,
+    with_format,
 )
-from sglite.server.openai.stream import EventWriter, finish_fields
+from sglite.server.openai.reasoning import ReasoningOptions, read_reasoning
+from sglite.server.openai.tools import ToolUse, read_tools
 from sglite.server.openai.usage import UsageMeter
 from sglite.server.prompt_encoding import off_loop
 from sglite.tokenizer import Tokenizer
-from sglite.validation.fields import shown
 
 OBJECT = "chat.completion"
-CHUNK_OBJECT = "chat.completion.chunk"
 DEFAULTED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What the model's generation_config may say where the call does not."""
 
@@ -43,13 +51,13 @@ JsonObject = dict[str, Any]
 class ChatCall:
     """A checked call. ``num_top`` is how many alternatives are shown, None for no logprobs.
 
-    ``messages``, ``tools`` and ``template_kwargs`` are as they came: who renders them checks them.
+    ``messages`` are as they came: who renders them checks them.
     """
 
     options: CallOptions
     messages: Any
-    tools: Any
-    template_kwargs: Any
+    tool_use: ToolUse
+    reasoning: ReasoningOptions
     add_generation_prompt: bool
     continue_final_message: bool
     num_top: int | None
@@ -69,31 +77,54 @@ class ChatRoute:
         token_ids = await encode_chat(
             self._front,
             _with_known_roles(self._front.tokenizer, call.messages),
-            tools=call.tools,
+            tools=call.tool_use.shown,
             add_generation_prompt=call.add_generation_prompt,
             continue_final_message=call.continue_final_message,
-            template_kwargs=call.template_kwargs,
+            template_kwargs=call.reasoning.template_kwargs,
         )
-        opened = self._open(call, token_ids)
+        thinking = self._front.model_format.chat_thinking(token_ids, is_off=call.reasoning.is_off)
+        opened = self._open(call, token_ids, thinking)
         options = call.options
         meter = UsageMeter(opened, samples_per_prompt=options.sampling.n)
-        choices = _Choices(self._front, call)
+        choices = ChatChoices(
+            self._front,
+            has_logprobs=call.num_top is not None,
+            make_parser=_parser_maker(self._front, call, thinking),
+            reasoning=call.reasoning,
+        )
         return await answer_call(
             self._front,
             request,
             options,
             opened,
-            events=lambda: _Events(options, meter, choices),
+            events=lambda: ChatEvents(options, meter, choices),
             whole=lambda done: _whole(options, meter, choices, done),
         )
 
-    def _open(self, call: ChatCall, token_ids: Sequence[int]) -> list[OpenGeneration]:
+    def _open(
+        self, call: ChatCall, token_ids: Sequence[int], thinking: Thinking | None
+    ) -> list[OpenGeneration]:
         options = call.options
         logprobs = None if call.num_top is None else LogprobParams(top_num=call.num_top)
+        traits = dataclasses.replace(options.traits, thinking=thinking)
         with openai_names(options, prompt_field="messages"):
-            return self._front.open_prompt(
-                token_ids, options.sampling, logprobs, traits=options.traits
-            )
+            return self._front.open_prompt(token_ids, options.sampling, logprobs, traits=traits)
+
+
+def _parser_maker(front: Front, call: ChatCall, thinking: Thinking | None) -> MakeParser | None:
+    """What reads the answers of a call; None where their text is their content."""
+    formats = front.model_format
+    tool_format = formats.tool_format if call.tool_use.names else None
+    reasoning_format = formats.reasoning_format if call.reasoning.is_separate else None
+    if tool_format is None and reasoning_format is None:
+        return None
+    return functools.partial(
+        make_answer_parser,
+        tool_format,
+        reasoning_format,
+        tool_names=call.tool_use.names,
+        is_thinking=thinking is not None and thinking.is_open,
+    )
 
 
 def _with_known_roles(tokenizer: Tokenizer | None, messages: Any) -> Any:
@@ -110,67 +141,8 @@ def _with_known_roles(tokenizer: Tokenizer | None, messages: Any) -> Any:
     ]
 
 
-class _Choices:
-    """Writes the parts of choices that streams and whole answers share."""
-
-    def __init__(self, front: Front, call: ChatCall) -> None:
-        self._tokenizer = front.tokenizer
-        self._eos_token_ids = front.limits.eos_token_ids
-        self._has_logprobs = call.num_top is not None
-
-    def logprobs(self, entries: Sequence[TokenLogprobs] | None) -> JsonObject | None:
-        """The ``logprobs`` object; None where they were not asked for."""
-        if not self._has_logprobs or self._tokenizer is None:
-            return None
-        return chat_logprobs(self._tokenizer, entries or [])
-
-    def end(self, generation: Generation) -> JsonObject:
-        """Why it ended. Raises HttpError where it failed."""
-        return finish_fields(generation, self._eos_token_ids)
-
-    def whole(self, generation: Generation) -> JsonObject:
-        """The choice of a finished answer."""
-        message = {
-            "role": "assistant",
-            "content": generation.text,
-            "refusal": None,
-            "reasoning_content": None,
-        }
-        return {
-            "index": generation.index,
-            "message": message,
-            "logprobs": self.logprobs(generation.logprobs),
-            **self.end(generation),
-        }
-
-
-class _Events:
-    """The events of a stream: the role, the text, then why it ended, for each answer."""
-
-    def __init__(self, options: CallOptions, meter: UsageMeter, choices: _Choices) -> None:
-        self._choices = choices
-        self._begun: set[int] = set()
-        self.writer = EventWriter(
-            options, CHUNK_OBJECT, meter, text_frame=(b'"delta":{"content":', b"}")
-        )
-
-    def of(self, chunk: GenerationChunk) -> Iterator[bytes]:
-        """The events of one chunk."""
-        writer, index = self.writer, chunk.index
-        end = None if chunk.finished is None else self._choices.end(chunk.finished)
-        if index not in self._begun:
-            self._begun.add(index)
-            delta = {"role": "assistant", "content": ""}
-            yield writer.choice(index, {"delta": delta, "logprobs": None, "finish_reason": None})
-        logprobs = self._choices.logprobs(chunk.logprobs) if chunk.token_ids else None
-        if chunk.text or logprobs is not None:
-            yield writer.text(index, chunk.text, logprobs)
-        if end is not None:
-            yield writer.choice(index, {"delta": {}, "logprobs": None, **end})
-
-
 async def _whole(
-    options: CallOptions, meter: UsageMeter, choices: _Choices, done: Sequence[Generation]
+    options: CallOptions, meter: UsageMeter, choices: ChatChoices, done: Sequence[Generation]
 ) -> Response:
     shown_choices = await off_loop(
         lambda: [choices.whole(each) for each in done],
@@ -202,8 +174,8 @@ def read_call(
         limit_fields=("max_completion_tokens", "max_tokens"),
     )
     check_num_answers(front, options.sampling.n)
-    _check_tool_choice(body.get("tool_choice"))
-    flag(body, "parallel_tool_calls")
+    tool_use = read_tools(body, front.model_format.tool_format)
+    reasoning = read_reasoning(body, _template(front.tokenizer))
     continues = flag(body, "continue_final_message")
     if continues and body.get("add_generation_prompt") is True:
         raise RequestError(
@@ -212,14 +184,46 @@ def read_call(
             param="add_generation_prompt",
         )
     return ChatCall(
-        options=options,
+        options=_settled(front, options, tool_use, reasoning),
         messages=body.get("messages"),
-        tools=None if body.get("tool_choice") == "none" else body.get("tools"),
-        template_kwargs=body.get("chat_template_kwargs"),
+        tool_use=tool_use,
+        reasoning=reasoning,
         add_generation_prompt=flag(body, "add_generation_prompt", default=True),
         continue_final_message=continues,
         num_top=_num_top(body),
     )
+
+
+def _settled(
+    front: Front, options: CallOptions, tool_use: ToolUse, reasoning: ReasoningOptions
+) -> CallOptions:
+    """The options with what tools and thoughts ask of the answer. Raises RequestError."""
+    formats, sampling = front.model_format, options.sampling
+    answer_format = options.answer_format
+    if tool_use.names and formats.tool_format is not None and answer_format is not None:
+        raise RequestError(
+            f"{answer_format.field} says what the whole answer must look like, which leaves no "
+            "room for calls of tools; leave one of both out, or send tool_choice none",
+            param=answer_format.field,
+        )
+    if tool_use.tag is not None:
+        answer_format = AnswerFormat(tool_use.field, "structural_tag", tool_use.tag)
+        sampling = with_format(sampling, answer_format)
+    reads = bool(tool_use.names) or (reasoning.is_separate and formats.reasoning_format is not None)
+    if reads and formats.has_hidden_markers:
+        sampling = dataclasses.replace(sampling, skip_special_tokens=False)
+    if sampling.max_thinking_tokens is None and reasoning.max_tokens is not None:
+        sampling = dataclasses.replace(sampling, max_thinking_tokens=reasoning.max_tokens)
+    return dataclasses.replace(
+        options,
+        sampling=sampling,
+        answer_format=answer_format,
+        ignored_fields=[*options.ignored_fields, *reasoning.ignored],
+    )
+
+
+def _template(tokenizer: Tokenizer | None) -> str:
+    return "" if tokenizer is None else "\n".join(tokenizer.chat_template_sources.values())
 
 
 def _num_top(body: Mapping[str, Any]) -> int | None:
@@ -230,15 +234,6 @@ def _num_top(body: Mapping[str, Any]) -> int | None:
     if num_top and not has_logprobs:
         raise RequestError("top_logprobs needs logprobs: true", param="top_logprobs")
     return num_top if has_logprobs else None
-
-
-def _check_tool_choice(choice: object) -> None:
-    """Tools are shown to the template; nothing forces a call or reads one from the answer yet."""
-    if choice not in (None, "", "auto", "none"):
-        raise RequestError(
-            f"tool_choice other than auto and none is not supported yet, got {shown(choice)}",
-            param="tool_choice",
-        )
 
 
 def routes(front: Front) -> list[ApiRoute]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sglite.server.openai.answer_format import FORMAT_FIELDS, FORMAT_TYPES
 from sglite.validation.sampling_params import CHECKS
 
 OPENAI_NAMES: Mapping[str, str] = {
@@ -48,6 +49,8 @@ _COMMON = frozenset(
         "extra_key",
         "priority",
         "return_cached_tokens_details",
+        *FORMAT_FIELDS,
+        "thinking_token_budget",
     )
 )
 
@@ -62,23 +65,17 @@ CHAT_KNOWN = _COMMON | {
     "tool_choice",
     "parallel_tool_calls",
     "chat_template_kwargs",
+    "reasoning_effort",
+    "separate_reasoning",
+    "stream_reasoning",
+    "include_reasoning",
+    "thinking",
     "add_generation_prompt",
     "continue_final_message",
 }
 """Fields of ``/v1/chat/completions``."""
 
 _COMMON_UNSUPPORTED: Mapping[str, Any] = {
-    # structured answers
-    "response_format": {"type": "text"},
-    "json_schema": None,
-    "regex": None,
-    "ebnf": None,
-    "structural_tag": None,
-    "structured_outputs": None,
-    "guided_json": None,
-    "guided_regex": None,
-    "guided_choice": None,
-    "guided_grammar": None,
     # other ways to choose tokens
     "use_beam_search": False,
     "beam_width": 1,
@@ -92,7 +89,6 @@ _COMMON_UNSUPPORTED: Mapping[str, Any] = {
     "custom_logit_processor": None,
     "logits_processors": None,
     "repetition_detection": None,
-    "thinking_token_budget": None,
     "watermark": None,
     "watermarking": None,
     # other models, sessions, inputs and outputs
@@ -134,14 +130,7 @@ CHAT_UNSUPPORTED: Mapping[str, Any] = {
     "verbosity": "medium",
     "web_search_options": None,
     "moderation": None,
-    # reasoning is not told apart from the answer yet
     "reasoning": None,
-    "reasoning_effort": None,
-    "separate_reasoning": True,
-    "stream_reasoning": True,
-    "include_reasoning": True,
-    "thinking": None,
-    "max_thinking_tokens": None,
     # other ways to make the prompt
     "chat_template": None,
     "documents": None,
@@ -187,6 +176,22 @@ _COMMON_PROPERTIES: Mapping[str, Any] = {
     "stream_options": _OBJECT,
     "cache_salt": _STRING,
     "priority": _INTEGER,
+    "response_format": {
+        "type": ["object", "null"],
+        "properties": {"type": {"enum": list(FORMAT_TYPES)}, "json_schema": _OBJECT},
+    },
+    "structured_outputs": _OBJECT,
+    "guided_json": {"type": ["object", "string", "null"]},
+    "guided_regex": _STRING,
+    "guided_choice": {"type": ["array", "null"], "items": {"type": "string"}},
+    "guided_grammar": _STRING,
+    "json_schema": {"type": ["object", "string", "null"]},
+    "regex": _STRING,
+    "ebnf": _STRING,
+    "choice": {"type": ["array", "null"], "items": {"type": "string"}},
+    "structural_tag": {"type": ["object", "string", "null"]},
+    "allow_ignored_schema_keywords": _BOOLEAN,
+    "max_thinking_tokens": _INTEGER,
 }
 
 COMPLETION_SCHEMA: Mapping[str, Any] = {
@@ -220,7 +225,13 @@ CHAT_SCHEMA: Mapping[str, Any] = {
         "logprobs": _BOOLEAN,
         "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
         "tools": {"type": ["array", "null"]},
-        "tool_choice": {"type": ["string", "null"], "enum": ["auto", "none", None]},
+        "tool_choice": {"type": ["string", "object", "null"]},
+        "parallel_tool_calls": _BOOLEAN,
+        "reasoning_effort": {"type": ["string", "number", "null"]},
+        "separate_reasoning": _BOOLEAN,
+        "stream_reasoning": _BOOLEAN,
+        "include_reasoning": _BOOLEAN,
+        "thinking": {"type": ["boolean", "object", "null"]},
         "chat_template_kwargs": _OBJECT,
         "add_generation_prompt": _BOOLEAN,
         "continue_final_message": _BOOLEAN,

@@ -14,19 +14,26 @@ from sglite.call_options import read_namespace
 from sglite.errors import RequestError
 from sglite.request import SamplingParams
 from sglite.server.front import Front
+from sglite.server.openai.answer_format import AnswerFormat, read_format
 from sglite.server.openai.fields import LABELS, OPENAI_NAMES, SAMPLING_FIELDS
 from sglite.server.openai.models import model_name
 from sglite.validation.fields import INT32_MAX, boolean, integer, shown, string
+from sglite.validation.grammars import GRAMMARS
 from sglite.validation.requests import MAX_TOP_LOGPROBS, RequestTraits
 from sglite.validation.sampling_params import CHECKS
 
 MAX_ID_CHARACTERS = 256
 MAX_LABEL_CHARACTERS = 4096
+BUDGET_FIELDS = ("max_thinking_tokens", "thinking_token_budget")
+"""SGLang's and vLLM's names of it; the first that is given counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """One call's options. ``limit_field`` is the field that held the limit of the output."""
+    """One call's options. ``limit_field`` is the field that held the limit of the output.
+
+    ``answer_format`` is the grammar that ``sampling`` has, and the field that it came from.
+    """
 
     response_id: str
     created: int
@@ -38,6 +45,7 @@ class CallOptions:
     continuous_usage: bool
     cache_details: bool
     limit_field: str
+    answer_format: AnswerFormat | None
     ignored_fields: Sequence[str]
 
     @property
@@ -74,11 +82,12 @@ def read_options(
     stream = flag(body, "stream")
     include_usage, continuous_usage = _stream_options(body.get("stream_options"), stream=stream)
     limit_field, limit = _limit(body, limit_fields)
+    answer_format = read_format(body)
     return CallOptions(
         response_id=_response_id(body, id_prefix),
         created=int(time.time()),
         model=model_name(front, body.get("model")),
-        sampling=_sampling(front, body, defaults, limit_field, limit),
+        sampling=with_format(_sampling(front, body, defaults, limit_field, limit), answer_format),
         traits=RequestTraits(
             namespace=read_namespace(body.get("cache_salt"), body.get("extra_key")),
             priority=_priority(body.get("priority")),
@@ -89,8 +98,18 @@ def read_options(
         continuous_usage=continuous_usage,
         cache_details=flag(body, "return_cached_tokens_details"),
         limit_field=limit_field,
+        answer_format=answer_format,
         ignored_fields=ignored_fields,
     )
+
+
+def with_format(sampling: SamplingParams, answer_format: AnswerFormat | None) -> SamplingParams:
+    """The parameters with a grammar."""
+    if answer_format is None:
+        return sampling
+    ignores = answer_format.ignores_keywords or sampling.allow_ignored_schema_keywords
+    grammar = {answer_format.name: answer_format.value, "allow_ignored_schema_keywords": ignores}
+    return dataclasses.replace(sampling, **grammar)
 
 
 def flag(body: Mapping[str, Any], field: str, *, default: bool = False) -> bool:
@@ -106,8 +125,10 @@ def num_logprobs(field: str, value: object) -> int:
 
 @contextmanager
 def openai_names(options: CallOptions, *, prompt_field: str = "prompt") -> Iterator[None]:
-    """Errors of the validator with the fields' names in OpenAI's bodies."""
+    """Errors of the validator and the engine with the fields' names in OpenAI's bodies."""
     names = {**OPENAI_NAMES, "max_new_tokens": options.limit_field}
+    if options.answer_format is not None:
+        names[options.answer_format.name] = options.answer_format.field
     try:
         yield
     except RequestError as error:
@@ -128,8 +149,11 @@ def _sampling(
     clean = {
         name: CHECKS[name](field, body[field])
         for name, field in SAMPLING_FIELDS.items()
-        if body.get(field) is not None
+        if body.get(field) is not None and name not in GRAMMARS
     }
+    _, budget = _limit(body, BUDGET_FIELDS)
+    if budget is not None:
+        clean["max_thinking_tokens"] = budget
     if flag(body, "include_stop_str_in_output"):
         clean["no_stop_trim"] = True
     if limit is not None:

@@ -122,16 +122,20 @@ async def event_batches(stream: AnswerStream, events: CallEvents) -> AsyncIterat
 def finish_fields(generation: Generation, eos_token_ids: frozenset[int]) -> JsonObject:
     """Why an answer ended, in SGLang's words and in vLLM's.
 
-    ``stop_reason`` is ``matched_stop``, except that it is null for the model's own end. Raises
-    HttpError (500) where the request failed.
+    ``stop_reason`` is ``matched_stop``, except that it is null for the model's own end.
+    ``ignored_schema_keywords`` were not enforced, if there are any. Raises HttpError (500) where
+    the request failed.
     """
     if generation.finish_reason is FinishReason.ERROR:
         message = generation.message or "the request failed"
         log_event(logger, logging.ERROR, "generation_failed", cause=message)
         raise HttpError(message, status=500, code="generation_failed")
     matched = generation.matched
-    return {
+    fields: JsonObject = {
         "finish_reason": generation.finish_reason.value,
         "matched_stop": matched,
         "stop_reason": None if matched in eos_token_ids else matched,
     }
+    if generation.ignored_schema_keywords:
+        fields["ignored_schema_keywords"] = list(generation.ignored_schema_keywords)
+    return fields

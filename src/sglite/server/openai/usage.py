@@ -17,6 +17,7 @@ class UsageMeter:
     """
 
     def __init__(self, opened: Sequence[OpenGeneration], *, samples_per_prompt: int) -> None:
+        self._opened = opened
         self._firsts = opened[::samples_per_prompt]
         self._num_output_tokens = 0
 
@@ -33,13 +34,15 @@ class UsageMeter:
 
     def to_openai(self) -> dict[str, Any]:
         """The ``usage`` object of what was counted so far."""
+        num_reasoning_tokens = sum(each.thoughts.count for each in self._opened)
         num_prompt_tokens = sum(len(each.request.prompt_token_ids) for each in self._firsts)
         return {
             "prompt_tokens": num_prompt_tokens,
             "completion_tokens": self._num_output_tokens,
             "total_tokens": num_prompt_tokens + self._num_output_tokens,
             "prompt_tokens_details": {"cached_tokens": self.num_cached_tokens},
-            "reasoning_tokens": 0,
+            "completion_tokens_details": {"reasoning_tokens": num_reasoning_tokens},
+            "reasoning_tokens": num_reasoning_tokens,
         }
 
     def cache_details(self) -> dict[str, Any]:

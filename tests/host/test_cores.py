@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from sglite.engine.cores import Cores, read_cores, usable_cores, whole_cores
+from sglite.host.cores import Cores, read_cores, usable_cores, whole_cores
 
 
 @pytest.fixture

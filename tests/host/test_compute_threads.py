@@ -5,9 +5,9 @@ import threading
 import pytest
 import torch
 
-from sglite.engine.compute_threads import ComputeThreads, choose_threads, settle_threads
-from sglite.engine.cores import Cores
 from sglite.errors import ConfigError
+from sglite.host.compute_threads import ComputeThreads, choose_threads, settle_threads
+from sglite.host.cores import Cores
 from sglite.kernels import cpu
 
 EIGHT = list(range(8))

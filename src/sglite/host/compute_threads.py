@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from sglite.engine.cores import Cores, read_cores, usable_cores, whole_cores
 from sglite.errors import ConfigError
+from sglite.host.cores import Cores, read_cores, usable_cores, whole_cores
 from sglite.kernels import cpu
 
 logger = logging.getLogger(__name__)

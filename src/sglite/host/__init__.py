@@ -1,0 +1,1 @@
+"""The machine's cores, and the threads that compute on them."""
