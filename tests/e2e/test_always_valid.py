@@ -34,7 +34,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "no-cache": {"disable_radix_cache": True},
     "retraction": {
         "max_total_tokens": 400,
-        "schedule_conservativeness": 0.0,
+        "schedule_conservativeness": 0.01,
         "max_in_flight": 2,
         "page_size": 1,
     },

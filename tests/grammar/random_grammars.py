@@ -177,7 +177,24 @@ class Recogniser:
 
 # ------------------------------------------------------------------------------------- at random
 
-WORDS = ("a", "b", "if ", "then", "(", ")", "[", "]", ",", ", ", '"', "\\", "\n", "é", "größe", "日")
+WORDS = (
+    "a",
+    "b",
+    "if ",
+    "then",
+    "(",
+    ")",
+    "[",
+    "]",
+    ",",
+    ", ",
+    '"',
+    "\\",
+    "\n",
+    "é",
+    "größe",
+    "日",
+)
 WORDS += ("let x = ", ";", "{", "}", ": ", "yes", "no", "maybe", "+", "-", "<", ">", "🙂", "0")
 CLASSES = [
     CharClass((("a", "z"),), False),
@@ -244,7 +261,12 @@ class GrammarBuilder:
 
     def _atom(self, depth: int) -> tuple[Expression, str]:
         rng = self.rng
-        kinds = ["word", "class", "rule" if self.later else "word", "group" if depth < 2 else "word"]
+        kinds = [
+            "word",
+            "class",
+            "rule" if self.later else "word",
+            "group" if depth < 2 else "word",
+        ]
         kind = rng.choices(kinds, [40, 25, 20, 15])[0]
         if kind == "word":
             word = rng.choice(WORDS)

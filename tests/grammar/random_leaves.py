@@ -26,10 +26,18 @@ ODD_NAMES = (
     + ["a.b", "a/b", "a~b", "$ref", "$id", "@type", "with space", "properties", "type ", "0", "-"]
     + ["x" * 70, "'", "{", "}", "<tool_call>", "null", "\u0001", "Ω≈ç√"]
 )
-STRINGS = (
-    ["", "a", "active", "Inactive", "N/A", "us-east-1", "v1.2.3", "größe", "日本", '"quoted"']
-    + ["a\\b", "line\nbreak", "🙂🙂", "true", "0", " ", "kg", "EUR", "x" * 40, "tab\there"]
-)
+STRINGS = [
+    "",
+    "a",
+    "active",
+    "Inactive",
+    "N/A",
+    "us-east-1",
+    "v1.2.3",
+    "größe",
+    "日本",
+    '"quoted"',
+] + ["a\\b", "line\nbreak", "🙂🙂", "true", "0", " ", "kg", "EUR", "x" * 40, "tab\there"]
 PATTERNS = [
     (r"^[a-z]+$", "abc"),
     (r"^[A-Z]{2}$", "DE"),

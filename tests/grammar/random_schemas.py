@@ -182,9 +182,7 @@ class SchemaBuilder:
             schema["patternProperties"] = {"^x-": part.schema}
             witness["x-1"] = part.witness
 
-    def _relations(
-        self, schema: dict[str, Any], witness: dict[str, Any], names: list[str]
-    ) -> None:
+    def _relations(self, schema: dict[str, Any], witness: dict[str, Any], names: list[str]) -> None:
         """Keywords about several properties: all rare."""
         rng = self.rng
         if rng.random() < 0.006:

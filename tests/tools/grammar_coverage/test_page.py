@@ -38,6 +38,7 @@ def test_tables_count_outcomes():
     kind = read_kinds()[-1]
     lines = page.by_kind([kind], {"llguidance": {"Handwritten": found}})
     assert "| 4 of 5 | 2 of 5 | 1 | 2.0 | 3.0 |" in lines[-1]
-    assert re.search(r"2 exact, 1 narrow, 1 refused, 1 wrong", page.by_keyword(
-        {"llguidance": {"Handwritten": found}}
-    )[-1])
+    assert re.search(
+        r"2 exact, 1 narrow, 1 refused, 1 wrong",
+        page.by_keyword({"llguidance": {"Handwritten": found}})[-1],
+    )
