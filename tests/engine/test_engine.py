@@ -7,10 +7,13 @@ import pytest
 
 from sglite.engine.engine import Engine
 from sglite.executors.threaded_executor import ThreadedExecutor
+from sglite.grammar.backend import GrammarTooComplexError, Words
 from sglite.request import FinishReason, SamplingParams
-from sglite.scheduler.plan import StopMatch
+from sglite.scheduler.plan import RowSetup, StopMatch
+from tests.engine.judges import Judge
 from tests.fakes import expected_output
 from tests.scheduler.harness import SchedulerDriver, prompt_with_output, prompts_with_output
+from tests.scheduler.simulation import standing_tokens
 
 PROMPTS = prompts_with_output(12, ends=False, count=6)
 
@@ -157,7 +160,7 @@ def test_a_stop_check_that_fails_ends_its_request_alone(max_in_flight: int) -> N
     driver.run()
     finish = driver.finishes["r"]
     assert finish.reason is FinishReason.ERROR
-    assert finish.message == "the search for its stops failed"
+    assert finish.message == "the check of its output failed"
     assert driver.outputs["r"] == expected_output(PROMPTS[1], 3)
     driver.check_output("other")
     driver.check_all_free()
@@ -195,3 +198,78 @@ def test_times_come_from_the_clock() -> None:
     assert timings.arrival_s == 1.0
     assert timings.admitted_s == timings.first_token_s == 8.0
     assert timings.finished_s == 13.0
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 2, 3])
+def test_tokens_that_stand_are_the_same_however_many_steps_are_open(max_in_flight: int) -> None:
+    judges: dict[str, Judge] = {}
+
+    def make(setup: RowSetup) -> Judge | None:
+        number = int(setup.request_id[1:])
+        if number % 2:
+            return None
+        judges[setup.request_id] = Judge(PROMPTS[number], setup)
+        return judges[setup.request_id]
+
+    driver = SchedulerDriver.make(max_in_flight=max_in_flight, make_constraint=make)
+    for number, prompt in enumerate(PROMPTS):
+        driver.add(f"r{number}", prompt, 12)
+    for _ in range(3):
+        driver.turn()
+    driver.scheduler.retract("r2")
+    driver.run()
+    for number, prompt in enumerate(PROMPTS):
+        stands = None if number % 2 else standing_tokens
+        assert driver.outputs[f"r{number}"] == expected_output(prompt, 12, stands=stands)
+    assert any(finish.num_jumped_tokens for finish in driver.finishes.values())
+    assert judges["r0"].seen != driver.outputs["r0"]
+
+
+def test_a_masked_step_is_sampled_when_its_grammar_has_seen_the_step_before() -> None:
+    driver = SchedulerDriver.make(
+        max_in_flight=2, make_constraint=lambda setup: Judge(PROMPTS[0], setup)
+    )
+    driver.add("r0", PROMPTS[0], 12)
+    driver.run()
+    launched = positions(driver.executor.calls, "launch")
+    sampled = positions(driver.executor.calls, "sample")
+    collected = positions(driver.executor.calls, "collect")
+    overlapped = [step for step in launched if launched[step] < collected.get(step - 1, -1)]
+    assert overlapped, "no step was launched ahead"
+    assert all(collected[step - 1] < sampled[step] for step in overlapped)
+
+
+def test_a_request_ends_where_its_grammar_does() -> None:
+    driver = SchedulerDriver.make(
+        max_in_flight=2, make_constraint=lambda setup: Judge(PROMPTS[1], setup, ends_after=5)
+    )
+    driver.add("r0", PROMPTS[1], 12)
+    driver.run()
+    expected = expected_output(PROMPTS[1], 12, stands=standing_tokens)
+    output, finish = driver.outputs["r0"], driver.finishes["r0"]
+    assert 5 <= len(output) < 12
+    assert output == expected[: len(output)]
+    assert (finish.reason, finish.matched) == (FinishReason.STOP, None)
+
+
+def test_a_constraint_that_fails_ends_its_request_before_anything_of_it_is_told() -> None:
+    class Broken(Judge):
+        def fill_mask(self, words_W: Words) -> None:
+            raise GrammarTooComplexError("the grammar is too complex here")
+
+    driver = SchedulerDriver.make(make_constraint=lambda setup: Broken(PROMPTS[0], setup))
+    driver.add("r0", PROMPTS[0], 12)
+    driver.run()
+    assert driver.outputs["r0"] == []
+    assert driver.finishes["r0"].reason is FinishReason.ERROR
+    assert driver.finishes["r0"].message == "the grammar is too complex here"
+
+
+def test_rows_with_penalties_are_told_what_stands() -> None:
+    driver = SchedulerDriver.make(make_constraint=lambda setup: Judge(PROMPTS[0], setup))
+    driver.add("r0", PROMPTS[0], 12, sampling=SamplingParams(presence_penalty=1.0))
+    driver.run()
+    renewed = [setup for plan in driver.executor.plans for setup in plan.renewed_rows]
+    assert renewed
+    output = driver.outputs["r0"]
+    assert all(setup.output_token_ids == output[: len(setup.output_token_ids)] for setup in renewed)

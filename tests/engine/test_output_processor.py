@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
+
 from sglite.engine.output_processor import OutputProcessor
+from sglite.grammar.backend import GrammarTooComplexError, Words
+from sglite.grammar.constraint import Taken
+from sglite.grammar.masks import MaskFiller
 from sglite.request import SamplingParams
 from sglite.scheduler.plan import RowSetup, StepPlan, StepResult, StopMatch
 
@@ -30,9 +35,15 @@ def setup(row: int, *, stop: tuple[str, ...] = ("nine",), output: tuple[int, ...
     )
 
 
-def plan(rows: list[int], *, added: tuple[RowSetup, ...] = (), cleared: tuple[int, ...] = ()):
+def plan(
+    rows: list[int],
+    *,
+    added: tuple[RowSetup, ...] = (),
+    cleared: tuple[int, ...] = (),
+    step_id: int = 1,
+) -> StepPlan:
     return StepPlan(
-        1,
+        step_id,
         1,
         added_rows=list(added),
         cleared_rows=list(cleared),
@@ -105,9 +116,9 @@ def test_a_failing_checker_is_reported_once_and_dropped() -> None:
 
     made.checkers[0].push = fail  # type: ignore[method-assign,assignment]
     assert made.processor.judge(step, StepResult([9, 9])).stops == {1: StopMatch("nine")}
-    assert made.processor.take_failed() == ["r0"]
+    assert list(made.processor.take_failed()) == ["r0"]
     made.processor.judge(step, StepResult([9, 9]))
-    assert made.processor.take_failed() == []
+    assert made.processor.take_failed() == {}
 
 
 def test_without_stops_results_pass_untouched() -> None:
@@ -117,3 +128,137 @@ def test_without_stops_results_pass_untouched() -> None:
     result = StepResult([9])
     assert processor.judge(step, result) is result
     assert result.stops == {}
+
+
+class Script:
+    """A constraint that answers as it is told; its mask allows token ``allowed`` alone."""
+
+    def __init__(self, *answers: Taken | Exception, allowed: int = 0) -> None:
+        self.needs_mask = True
+        self.answers = list(answers)
+        self.allowed = allowed
+        self.taken: list[int] = []
+        self.replayed: list[int] = []
+
+    def fill_mask(self, words_W: Words) -> None:
+        words_W[:] = 0
+        words_W.view(np.uint32)[self.allowed // 32] = np.uint32(1 << self.allowed % 32)
+
+    def take(self, token_id: int) -> Taken:
+        self.taken.append(token_id)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def replay(self, token_ids: list[int]) -> None:
+        self.replayed += token_ids
+
+
+def constrained(scripts: dict[int, Script], *, has_stops: bool = False) -> OutputProcessor:
+    """A processor whose rows are held to ``scripts``."""
+    return OutputProcessor(
+        lambda _: Countdown() if has_stops else None,
+        lambda setup: scripts.get(setup.row),
+        MaskFiller(40, num_threads=1),
+    )
+
+
+def test_masked_are_the_rows_that_have_a_constraint_and_need_one_now() -> None:
+    scripts = {1: Script(allowed=33), 2: Script(allowed=5)}
+    scripts[2].needs_mask = False
+    processor = constrained(scripts)
+    step = plan([0, 1, 2], added=(setup(0), setup(1), setup(2)))
+    processor.observe(step)
+    assert step.masked_runs == [1, 2]
+    masks = processor.take_masks(step, processor.begin_masks(step))
+    assert masks.entries == [1]
+    assert masks.words_MW.tolist() == [[0, 2]]
+    processor.close()
+
+
+def test_tokens_that_stand_besides_or_instead_are_accepted() -> None:
+    scripts = {0: Script(Taken([4, 5, 6], 2)), 1: Script(Taken([7])), 2: Script(Taken([8]))}
+    processor = constrained(scripts)
+    step = plan([0, 1, 2], added=(setup(0), setup(1), setup(2)))
+    processor.observe(step)
+    result = processor.judge(step, StepResult([4, 1, 8]))
+    assert result.accepted == {0: [4, 5, 6], 1: [7]}
+    assert [script.taken for script in scripts.values()] == [[4], [1], [8]]
+
+
+def test_what_an_open_step_draws_after_a_token_that_did_not_stand_is_void() -> None:
+    script = Script(Taken([7, 8], 1), Taken([3]))
+    processor = constrained({0: script})
+    first, second = plan([0], added=(setup(0),)), plan([0], step_id=2)
+    processor.observe(first)
+    processor.observe(second)
+    assert processor.judge(first, StepResult([7])).accepted == {0: [7, 8]}
+    assert processor.take_masks(second, processor.begin_masks(second)).entries == []
+    assert processor.judge(second, StepResult([9])).accepted == {}
+    third = plan([0], step_id=3)
+    processor.observe(third)
+    processor.judge(third, StepResult([3]))
+    assert script.taken == [7, 3]
+
+
+def test_a_complete_answer_ends_and_its_surplus_token_is_nobodys() -> None:
+    script = Script(Taken([2], is_end=True))
+    processor = constrained({0: script})
+    first, second = plan([0], added=(setup(0),)), plan([0], step_id=2)
+    processor.observe(first)
+    processor.observe(second)
+    assert processor.judge(first, StepResult([2])).stops == {0: StopMatch(None)}
+    assert processor.judge(second, StepResult([9])).stops == {}
+    assert script.taken == [2]
+
+
+def test_an_answer_that_was_cut_says_so() -> None:
+    processor = constrained({0: Script(Taken([5], is_end=True, is_cut=True))})
+    step = plan([0], added=(setup(0),))
+    processor.observe(step)
+    result = processor.judge(step, StepResult([2]))
+    assert result.accepted == {0: [5]}
+    assert result.stops == {0: StopMatch(None, is_cut=True)}
+
+
+def test_a_stop_among_accepted_tokens_cuts_them() -> None:
+    processor = constrained({0: Script(Taken([8, 9, 7], 2, is_end=True))}, has_stops=True)
+    step = plan([0], added=(setup(0),))
+    processor.observe(step)
+    result = processor.judge(step, StepResult([8]))
+    assert result.accepted == {0: [8, 9]}
+    assert result.stops == {0: StopMatch("nine")}
+
+
+def test_a_constraint_that_gives_up_ends_its_request_alone() -> None:
+    scripts = {0: Script(GrammarTooComplexError("too much")), 1: Script(ValueError("a fault"))}
+    processor = constrained(scripts)
+    step = plan([0, 1, 2], added=(setup(0), setup(1), setup(2)))
+    processor.observe(step)
+    result = processor.judge(step, StepResult([1, 2, 3]))
+    assert result.accepted == {}
+    failed = processor.take_failed()
+    assert failed == {"r0": "too much", "r1": "the check of its output failed"}
+
+
+def test_a_mask_that_cannot_be_made_ends_its_request_and_leaves_the_row_free() -> None:
+    script = Script()
+
+    def give_up(words_W: Words) -> None:
+        raise GrammarTooComplexError("too much")
+
+    script.fill_mask = give_up  # type: ignore[method-assign]
+    processor = constrained({0: script})
+    step = plan([0], added=(setup(0),))
+    processor.observe(step)
+    masks = processor.take_masks(step, processor.begin_masks(step))
+    assert masks.words_MW.tolist() == [[-1, -1]]
+    assert processor.take_failed() == {"r0": "too much"}
+
+
+def test_a_constraint_that_comes_back_has_its_output_behind_it() -> None:
+    script = Script()
+    processor = constrained({0: script})
+    processor.observe(plan([0], added=(setup(0, output=(5, 6)),)))
+    assert script.replayed == [5, 6]

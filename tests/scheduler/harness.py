@@ -9,7 +9,8 @@ from typing import Any
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
 from sglite.engine.engine import Engine
-from sglite.engine.output_processor import MakeStopChecker, OutputProcessor
+from sglite.engine.output_processor import MakeConstraint, MakeStopChecker, OutputProcessor
+from sglite.grammar.masks import MaskFiller
 from sglite.hardware import HardwareFacts
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.observability.events import Admitted, Event, EventStream
@@ -23,7 +24,7 @@ from sglite.request import (
 )
 from sglite.scheduler.plan import StepPlan, StepResult
 from sglite.scheduler.scheduler import Scheduler
-from tests.fakes import EOS, FakeExecutor, expected_output
+from tests.fakes import EOS, VOCAB, FakeExecutor, expected_output
 from tests.scheduler.simulation import GROUPS
 
 
@@ -83,6 +84,7 @@ class SchedulerDriver:
         num_pages: int = 256,
         groups: str = "full",
         make_checker: MakeStopChecker = lambda _: None,
+        make_constraint: MakeConstraint = lambda _: None,
         **options: Any,
     ) -> SchedulerDriver:
         config = EngineConfig(page_size=page_size, **{"chunked_prefill_size": 64, **options})
@@ -95,7 +97,7 @@ class SchedulerDriver:
         engine = Engine(
             scheduler,
             executor,  # type: ignore[arg-type]
-            OutputProcessor(make_checker),
+            OutputProcessor(make_checker, make_constraint, MaskFiller(VOCAB, num_threads=1)),
             max_in_flight=config.max_in_flight,
             check=True,
         )
@@ -135,8 +137,8 @@ class SchedulerDriver:
         """Turn the loop, and check what it tells."""
         for _ in range(count):
             outputs = self.engine.step()
-            for plan, _ in self.engine._in_flight:
-                self.executor.check_pages(plan, self.scheduler.cache.allocators)
+            for step in self.engine._in_flight:
+                self.executor.check_pages(step.plan, self.scheduler.cache.allocators)
             self._take(outputs)
 
     def run(self, *, most_turns: int = 2000) -> None:

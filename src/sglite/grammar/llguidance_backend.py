@@ -111,12 +111,12 @@ class LlguidanceMatcher:
 
     def ends_after(self, token_ids: Sequence[int]) -> bool:
         """True where all of these tokens are allowed and the text may end behind them."""
-        if self.count_allowed(token_ids) != len(token_ids):
-            return False
-        count = self.accept(token_ids)
-        is_end = self.is_accepting
+        if self.native.is_stopped() or self._end_id in token_ids:
+            return not token_ids and self.is_accepting
+        count = self.native.try_consume_tokens(list(token_ids))
+        ends = count == len(token_ids) and self.native.is_accepting()
         self.roll_back(count)
-        return is_end
+        return ends
 
     def roll_back(self, num_tokens: int) -> None:
         """Take back the last tokens accepted."""
