@@ -99,6 +99,13 @@ class EveryGrammar:
             forced = matcher.forced_tokens()
             assert allowed == acceptable or (allowed == {*forced[:1]} and allowed <= acceptable)
             assert matcher.count_allowed([*allowed][:1]) == 1
+            for token_id in sorted(acceptable)[:20]:
+                matcher.accept([token_id])
+                is_end = matcher.is_accepting
+                matcher.roll_back(1)
+                assert matcher.ends_after([token_id]) == is_end
+            assert matcher.ends_after([]) == matcher.is_accepting
+            assert not matcher.ends_after([0])
             assert set(allowed_ids(matcher, vocabulary)) == allowed
 
     def test_roll_back_restores_masks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sglite.grammar.vocabulary import Vocabulary
 
 WORDS = (
-    "true false null ab abc abcd aa bb \"} }} \", \": {\" [] {} ]] \"a\" \"b\" 12 00 1. 0. <f <f= =a> "
+    'true false null ab abc abcd aa bb "} }} ", ": {" [] {} ]] "a" "b" 12 00 1. 0. <f <f= =a> '
     "</f> yes no yesno (( )) ){ 🙂é"
 ).split(" ")
 

@@ -1,16 +1,10 @@
 """The contract of a backend with llguidance, and what is its own."""
 
-import json
-
-import jsonschema
-import numpy as np
 import pytest
 
-from sglite.errors import ConfigError, RequestError
-from sglite.grammar.backend import GrammarBackend, GrammarTooComplexError
+from sglite.grammar.backend import GrammarBackend
 from sglite.grammar.backends import make_backend
 from sglite.grammar.vocabulary import Vocabulary
-from sglite.request import GrammarSpec
 from tests.grammar import backend_contract
 from tests.grammar.small_vocabularies import byte_vocabulary
 

@@ -110,13 +110,12 @@ class LlguidanceMatcher:
         return self.native.validate_tokens(texts)
 
     def ends_after(self, token_ids: Sequence[int]) -> bool:
-        """True where all of these tokens are allowed and the text may end behind them."""
-        if self.native.is_stopped() or self._end_id in token_ids:
-            return not token_ids and self.is_accepting
-        count = self.native.try_consume_tokens(list(token_ids))
-        ends = count == len(token_ids) and self.native.is_accepting()
-        self.roll_back(count)
-        return ends
+        """True where all of the tokens are allowed and the text may end after them."""
+        if not token_ids:
+            return self.native.is_accepting()
+        if self._end_id in token_ids or self.native.is_stopped():
+            return False
+        return self.native.validate_tokens([*token_ids, self._end_id]) == len(token_ids) + 1
 
     def roll_back(self, num_tokens: int) -> None:
         """Take back the last tokens accepted."""
@@ -125,7 +124,9 @@ class LlguidanceMatcher:
 
     def forced_tokens(self) -> list[int]:
         """The tokens that every text from here on begins with."""
-        return [] if self.native.is_stopped() else self.native.compute_ff_tokens()
+        if self.native.is_stopped():
+            return []
+        return [i for i in self.native.compute_ff_tokens() if i != self._end_id]
 
     def fork(self) -> LlguidanceMatcher:
         """A matcher of its own at the same place."""
@@ -300,7 +301,9 @@ class LlguidanceBackend:
         try:
             matcher.fill_mask(words_W)
         except GrammarTooComplexError as error:
-            raise RequestError(f"{kind} is too complex: {error}", param=kind) from error
+            is_empty = "NoExtension" in str(error)
+            what = "cannot be fulfilled: no text fits" if is_empty else f"is too complex: {error}"
+            raise RequestError(f"{kind} {what}", param=kind) from error
         if not words_W.any() and not matcher.is_accepting:
             raise RequestError(
                 f"{kind} cannot be fulfilled: no text of this model's tokens fits", param=kind

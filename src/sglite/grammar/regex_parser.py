@@ -78,20 +78,35 @@ class _Translator:
 
     def translate(self, tree: Any) -> Expression:
         """The whole pattern."""
-        if not self._is_search:
-            return self._sequence(tree, at_start=True, at_end=True)
-        items = list(tree)
-        is_choice = len(items) == 1 and str(items[0][0]) == "BRANCH"
-        branches = [list(branch) for branch in items[0][1][1]] if is_choice else [items]
-        return Alt(tuple(self._searched(branch) for branch in branches))
+        if self._is_search:
+            return self._around(list(tree), before=True, after=True)
+        return self._sequence(tree, at_start=True, at_end=True)
 
-    def _searched(self, items: list[Any]) -> Expression:
-        """Any text around the match, except where the match is anchored."""
-        starts = bool(items) and _is_anchor(items[0], "AT_BEGINNING", "AT_BEGINNING_STRING")
-        ends = bool(items) and _is_anchor(items[-1], "AT_END", "AT_END_STRING")
+    def _around(self, items: list[Any], *, before: bool, after: bool) -> Expression:
+        """The pattern with any text before and after it, as far as it is not anchored.
+
+        Each option of a choice has its own anchors, also where the choice is a group.
+        """
+        if before and items and _has_anchor(items[0]):
+            if str(items[0][0]) == "AT" and not _is_end(items[0]):
+                return self._around(items[1:], before=False, after=after)
+            heads = self._checked_options(items[0])
+            return Alt(tuple(self._around(h + items[1:], before=True, after=after) for h in heads))
+        if after and items and _has_anchor(items[-1]):
+            if str(items[-1][0]) == "AT" and _is_end(items[-1]):
+                return self._around(items[:-1], before=before, after=False)
+            tails = self._checked_options(items[-1])
+            return Alt(
+                tuple(self._around(items[:-1] + t, before=before, after=True) for t in tails)
+            )
         anything = Repeat(Chars(ANYTHING), 0, None)
-        match = self._sequence(items, at_start=starts, at_end=ends)
-        return Seq((EMPTY if starts else anything, match, EMPTY if ends else anything))
+        match = self._sequence(items, at_start=not before, at_end=not after)
+        return Seq((anything if before else EMPTY, match, anything if after else EMPTY))
+
+    def _checked_options(self, item: Any) -> list[list[Any]]:
+        if str(item[0]) == "AT":
+            raise self._refusal("$ at its start or ^ at its end, which nothing fits")
+        return _options(item)
 
     def _sequence(self, items: Iterable[Any], *, at_start: bool, at_end: bool) -> Expression:
         listed = list(items)
@@ -184,8 +199,25 @@ class _Translator:
         return RequestError(f"{self._param} has {what}", param=self._param)
 
 
-def _is_anchor(item: Any, *names: str) -> bool:
-    return str(item[0]) == "AT" and str(item[1]) in names
+def _is_end(item: Any) -> bool:
+    return str(item[1]) in ("AT_END", "AT_END_STRING")
+
+
+def _has_anchor(item: Any) -> bool:
+    """Whether an anchor stands in the item where it can be taken out of it."""
+    op, argument = str(item[0]), item[1]
+    if op == "AT":
+        return "BOUNDARY" not in str(argument)
+    return op in ("BRANCH", "SUBPATTERN") and any(
+        _has_anchor(inner) for option in _options(item) for inner in option
+    )
+
+
+def _options(item: Any) -> list[list[Any]]:
+    """The sequences of a choice or a group; none of a group with flags of its own."""
+    if str(item[0]) == "BRANCH":
+        return [list(option) for option in item[1][1]]
+    return [] if any(item[1][1:3]) else [list(item[1][3])]
 
 
 def _is_in(category: str, char: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 OLD_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07", "2019-09")
@@ -58,11 +59,35 @@ def _without_idle_parts(schema: dict[str, Any]) -> dict[str, Any]:
     if "if" not in schema or not {"then", "else"} & schema.keys():
         for name in ("if", "then", "else"):
             schema.pop(name, None)
+    if "oneOf" in schema and "anyOf" not in schema and _are_disjoint(schema["oneOf"]):
+        schema["anyOf"] = schema.pop("oneOf")
     num_required = len(set(map(str, schema.get("required") or ())))
     least = schema.get("minProperties")
     if isinstance(least, int) and least <= num_required:
         del schema["minProperties"]
     return _names_as_patterns(schema)
+
+
+def _are_disjoint(options: Any) -> bool:
+    """Whether no value fits two of the schemas: one alone, or constants that all differ."""
+    if not isinstance(options, list) or not all(isinstance(option, dict) for option in options):
+        return False
+    if len(options) == 1:
+        return True
+    texts: list[str] = []
+    for option in options:
+        values = [option["const"]] if "const" in option else option.get("enum")
+        if not isinstance(values, list):
+            return False
+        # 1 and 1.0 are the same number, and so the same constant.
+        texts += {_canonical(value) for value in values}
+    return len(set(texts)) == len(texts)
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, sort_keys=True)
 
 
 def _names_as_patterns(schema: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ ASSERTIONS = (
 """Keywords that make a difference to what is valid; all others are annotations."""
 
 
-NUMBERS = frozenset(
+VALUES = frozenset(
     "const enum exclusiveMaximum exclusiveMinimum maximum minimum multipleOf".split()
 )
 MAX_EXACT_INTEGER = 2**53
@@ -158,8 +158,8 @@ class _SchemaFilter:
     def _take_value(self, name: str, value: Any) -> Any:
         if name == "$ref":
             return self._reference(value)
-        if name in NUMBERS:
-            self._check_number(name, value)
+        if name in VALUES:
+            self._check_value(name, value)
         if name == "pattern":
             return self._pattern(value)
         if name == "items" and isinstance(value, list):
@@ -200,13 +200,18 @@ class _SchemaFilter:
         if not is_right:
             raise self._refusal(f"has {str(value)[:80]!r} as {name}, which is no value of it")
 
-    def _check_number(self, name: str, value: Any) -> None:
-        """Refuse what a library that computes in double precision would take for another number."""
+    def _check_value(self, name: str, value: Any) -> None:
+        """Refuse what a library that computes in double precision would take for another number.
+
+        So too a text that JSON can only write by number, which no answer does.
+        """
         if isinstance(value, list):
             for item in value:
-                self._check_number(name, item)
+                self._check_value(name, item)
         elif isinstance(value, dict):
-            self._check_number(name, list(value.values()))
+            self._check_value(name, [*value, *value.values()])
+        elif isinstance(value, str) and any(c < " " and c not in "\b\f\n\r\t" for c in value):
+            raise self._refusal(f"has a control character in {name}: {value[:80]!r}")
         elif isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
             raise self._refusal(
                 f"has {value} in {name}; integers are exact up to {MAX_EXACT_INTEGER} alone"

@@ -56,6 +56,13 @@ class XgrammarMatcher:
         self.roll_back(count)
         return count
 
+    def ends_after(self, token_ids: Sequence[int]) -> bool:
+        """True where all of the tokens are allowed and the text may end after them."""
+        count = self.accept(token_ids)
+        is_end = count == len(token_ids) and self.is_accepting
+        self.roll_back(count)
+        return is_end
+
     def roll_back(self, num_tokens: int) -> None:
         """Take back the last tokens accepted."""
         if num_tokens:
