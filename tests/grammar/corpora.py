@@ -17,7 +17,7 @@ from tests.grammar.random_schemas import random_schema
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to ask for. ``problem`` says what is wrong with an answer, None where nothing is."""
+    """One thing to ask for. ``problem`` says what is wrong with an answer, None if nothing is."""
 
     name: str
     spec: GrammarSpec

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Union
 
 Rng = random.Random
 
@@ -60,7 +59,7 @@ class Repeat:
     most: int | None
 
 
-Expression = Union[Literal, CharClass, Rule, Sequence_, Choice, Repeat]
+Expression = Literal | CharClass | Rule | Sequence_ | Choice | Repeat
 
 
 @dataclass(frozen=True, slots=True)

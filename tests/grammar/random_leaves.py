@@ -21,23 +21,15 @@ PLAIN_NAMES = (
     "created_at updatedAt user-id isActive metadata version enabled parent children latitude "
     "x y a b name_ namespace"
 ).split()
-ODD_NAMES = (
-    ["", "größe", "名前", "ключ", "🙂", "é", 'say "hi"', "back\\slash", "new\nline", "tab\t"]
-    + ["a.b", "a/b", "a~b", "$ref", "$id", "@type", "with space", "properties", "type ", "0", "-"]
-    + ["x" * 70, "'", "{", "}", "<tool_call>", "null", "\u0001", "Ω≈ç√"]
-)
+ODD_NAMES = [
+    *["", "größe", "名前", "ключ", "🙂", "é", 'say "hi"', "back\\slash", "new\nline", "tab\t"],
+    *["a.b", "a/b", "a~b", "$ref", "$id", "@type", "with space", "properties", "type ", "0", "-"],
+    *["x" * 70, "'", "{", "}", "<tool_call>", "null", "\u0001", "Ω≈ç√"],
+]
 STRINGS = [
-    "",
-    "a",
-    "active",
-    "Inactive",
-    "N/A",
-    "us-east-1",
-    "v1.2.3",
-    "größe",
-    "日本",
-    '"quoted"',
-] + ["a\\b", "line\nbreak", "🙂🙂", "true", "0", " ", "kg", "EUR", "x" * 40, "tab\there"]
+    *["", "a", "active", "Inactive", "N/A", "us-east-1", "v1.2.3", "größe", "日本", '"quoted"'],
+    *["a\\b", "line\nbreak", "🙂🙂", "true", "0", " ", "kg", "EUR", "x" * 40, "tab\there"],
+]
 PATTERNS = [
     (r"^[a-z]+$", "abc"),
     (r"^[A-Z]{2}$", "DE"),
@@ -62,7 +54,7 @@ PATTERNS = [
     (r"^a\/b\-c$", "a/b-c"),
     (r"^(?:ab|cd)+?e$", "abcde"),
 ]
-"""Patterns in the manner of real schemas; they mean the same in Python as in ECMA-262, or nearly."""
+"""Patterns in the manner of real schemas; they mean nearly the same in Python and ECMA-262."""
 
 FORMATS = {
     "date-time": "2024-02-29T12:30:45Z",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_a_wrong_answer_would_be_noticed(loop: AnswerLoop) -> None:
     cases = list(schema_cases(range(12)))
     mixed = [
         Case(case.name, case.spec, other.problem)
-        for case, other in zip(cases, cases[1:], strict=False)
+        for case, other in pairwise(cases)
         if case.is_satisfiable
     ]
     assert len(run(loop, mixed, margins=[9]).wrong) > 3
