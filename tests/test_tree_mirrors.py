@@ -20,6 +20,7 @@ WITHOUT_A_MODULE = {
     "engine/test_engine_parity.py": "the engine's parts together, against transformers",
     "engine/test_engine_sampling.py": "sampled answers whatever scheduler and executor do",
     "engine/test_shared_prefix.py": "scheduler, cache and executor together",
+    "grammar/test_always_valid.py": "backend, ends and constraint together",
     "kernels/cpu/test_attention.py": "kernels/cpu/attention.h and attention_plan.cpp",
     "kernels/cpu/test_linear.py": "kernels/cpu/linear.h, rows.h and pack.cpp",
     "kernels/cpu/test_sample.py": "kernels/cpu/sample.h",
