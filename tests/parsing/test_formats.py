@@ -47,7 +47,7 @@ def test_template_shows_its_formats(template, tool_format, reasoning_format):
 
 
 def test_every_name_that_an_option_takes_is_a_format():
-    assert set(get_args(ToolCallParserName)) <= {"auto", "none", *TOOL_FORMATS}
+    assert set(get_args(ToolCallParserName)) == {"auto", "none", *TOOL_FORMATS}
 
 
 def test_marks_are_those_of_both_formats():
