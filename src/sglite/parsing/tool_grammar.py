@@ -169,8 +169,9 @@ def _calls_in_text(
 ) -> Format:
     """Text with calls in it: each on its own, or all together where something is around them."""
     calls = _calls(spelling, schemas, is_parallel)
-    if spelling.begin.startswith(spelling.trigger):
-        tags = calls["tags"]
-    else:
-        tags = [tag(spelling.opening or spelling.trigger, calls, spelling.closing)]
+    tags = calls["tags"]
+    if spelling.opening:
+        tags = [tag(spelling.opening, calls, spelling.closing)]
+    elif not spelling.begin.startswith(spelling.trigger):
+        tags = [{**call, "begin": spelling.trigger + call["begin"]} for call in tags]
     return triggered([spelling.trigger], tags, is_parallel=is_parallel)
