@@ -277,8 +277,8 @@ class RuntimeOptions(OptionGroup):
 
 
 ToolCallParserName = Literal[
-    "auto", "none", "hermes", "qwen", "qwen25", "llama3", "mistral", "pythonic", "deepseek",
-    "deepseekv3",
+    "auto", "none", "hermes", "qwen", "qwen25", "llama3", "mistral", "mistral11", "pythonic",
+    "deepseek", "deepseekv3", "deepseekv31",
 ]  # fmt: skip
 
 

@@ -75,13 +75,13 @@ class JsonCall:
         tape = self._tape
         yield from tape.take_run(SPACE)
         key = yield from _read_text(tape)
+        if self._known_keys is not None and key not in self._known_keys:
+            self._refuse()
         yield from tape.take_run(SPACE)
         if key is None or (yield from tape.peek()) != ":":
             return False
         tape.take()
         yield from tape.take_run(SPACE)
-        if self._known_keys is not None and key not in self._known_keys:
-            self._refuse()
         if key == "name" and not self._is_told and not self._is_refused:
             return (yield from self._read_name())
         if key in ("arguments", "parameters") and not self._has_arguments:

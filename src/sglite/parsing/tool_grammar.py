@@ -109,7 +109,11 @@ def tool_call_tag(
     for function in functions:
         _check_name(function["name"])
     name = TOOL_FORMATS[tool_format].name
-    schemas = [(str(one["name"]), _schema(one, is_forced=at_least_one)) for one in functions]
+    loose = _names_alone if name == "pythonic" else _any_object
+    schemas = [
+        (str(one["name"]), _parameters(one) if at_least_one or one.get("strict") else loose(one))
+        for one in functions
+    ]
     if name == "pythonic":
         form = pythonic_format(schemas, at_least_one=at_least_one, is_parallel=is_parallel)
     elif at_least_one:
@@ -128,13 +132,19 @@ def _check_name(name: object) -> None:
         )
 
 
-def _schema(function: Mapping[str, Any], *, is_forced: bool) -> Mapping[str, Any]:
-    """The JSON schema that a call's arguments have to fulfil."""
-    parameters = function.get("parameters") or _NO_PARAMETERS
-    if is_forced or function.get("strict"):
-        return parameters
-    # Any object; a format that writes arguments one by one needs their names.
-    return {"type": "object", "properties": dict.fromkeys(parameters.get("properties") or (), {})}
+def _parameters(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON schema of a function's arguments."""
+    return function.get("parameters") or _NO_PARAMETERS
+
+
+def _any_object(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"type": "object"}
+
+
+def _names_alone(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema that lets each argument be anything, for a format that needs their names."""
+    names = _parameters(function).get("properties") or ()
+    return {"type": "object", "properties": {name: {} for name in names}}
 
 
 def _calls(spelling: _Spelling, schemas: Sequence[tuple[str, Any]], is_parallel: bool) -> Format:
@@ -159,8 +169,9 @@ def _calls_in_text(
 ) -> Format:
     """Text with calls in it: each on its own, or all together where something is around them."""
     calls = _calls(spelling, schemas, is_parallel)
-    if spelling.begin.startswith(spelling.trigger):
-        tags = calls["tags"]
-    else:
-        tags = [tag(spelling.opening or spelling.trigger, calls, spelling.closing)]
+    tags = calls["tags"]
+    if spelling.opening:
+        tags = [tag(spelling.opening, calls, spelling.closing)]
+    elif not spelling.begin.startswith(spelling.trigger):
+        tags = [{**call, "begin": spelling.trigger + call["begin"]} for call in tags]
     return triggered([spelling.trigger], tags, is_parallel=is_parallel)
