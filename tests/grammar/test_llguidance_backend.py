@@ -1,10 +1,16 @@
 """The contract of a backend with llguidance, and what is its own."""
 
+import json
+
+import jsonschema
+import numpy as np
 import pytest
 
-from sglite.grammar.backend import GrammarBackend
+from sglite.errors import ConfigError, RequestError
+from sglite.grammar.backend import GrammarBackend, GrammarTooComplexError
 from sglite.grammar.backends import make_backend
 from sglite.grammar.vocabulary import Vocabulary
+from sglite.request import GrammarSpec
 from tests.grammar import backend_contract
 from tests.grammar.small_vocabularies import byte_vocabulary
 
@@ -92,7 +98,7 @@ def test_overlapping_options_are_ignored_where_that_is_allowed(backend):
 
 
 def test_a_schema_that_nothing_fits_is_refused(backend):
-    for schema in ({"type": "string", "pattern": "^\x01$"}, {"minimum": 3, "maximum": 1}):
+    for schema in ({"type": "string", "pattern": "^\\x01$"}, {"minimum": 3, "maximum": 1}):
         text = json.dumps({"type": "integer", **schema})
         with pytest.raises(RequestError, match="json_schema"):
             backend.compile(GrammarSpec("json_schema", text))
