@@ -15,9 +15,9 @@ from tests.grammar import backend_contract
 from tests.grammar.small_vocabularies import byte_vocabulary
 
 
-@pytest.fixture(scope="module", params=[None, 320])
-def vocabulary(request: pytest.FixtureRequest) -> Vocabulary:
-    return byte_vocabulary(size=request.param)
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return byte_vocabulary()
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,11 @@ def test_a_grammar_that_grows_without_end_gives_up(backend, vocabulary):
 def test_a_vocabulary_of_text_alone_is_refused():
     with pytest.raises(ConfigError, match="ends an answer"):
         make_backend("llguidance", Vocabulary(pieces=(b"a",), end_token_ids=()))
+
+
+@pytest.mark.parametrize("size", [320, 321, 352])
+def test_masks_of_logits_that_are_wider_than_the_vocabulary(size):
+    vocabulary = byte_vocabulary(size=size)
+    matcher = make_backend("llguidance", vocabulary).compile(GrammarSpec("regex", "b?")).start()
+    allowed = backend_contract.allowed_ids(matcher, vocabulary)
+    assert allowed == [vocabulary.pieces.index(b"b")]
