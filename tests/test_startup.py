@@ -120,7 +120,7 @@ def test_what_can_be_known_early_is_refused_before_weights_are_loaded(
     error: type[Exception],
     message: str,
 ) -> None:
-    monkeypatch.setattr("sglite.engine.assembly.load_model", None)
+    monkeypatch.setattr("sglite.assembly.load_model", None)
     with pytest.raises(error, match=message):
         start(model_dir, **options)
 

@@ -43,8 +43,8 @@ def start_engine(config: EngineConfig) -> Started:
     Raises ConfigError for options that do not fit together or this machine, ModelLoadError for a
     bad model directory; what can be known before the weights are loaded is checked before.
     """
+    from sglite.assembly import assemble_engine
     from sglite.config_resolve import resolve
-    from sglite.engine.assembly import assemble_engine
     from sglite.hardware import detect_hardware
     from sglite.models.hub import resolve_model_directory
     from sglite.models.loader import read_model_info

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sglite.assembly import build_engine
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
-from sglite.engine.assembly import build_engine
 from sglite.engine.engine import Engine
 from sglite.hardware import HardwareFacts
 from sglite.models.decoder import Decoder

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from sglite.assembly import _plan_on_device, build_engine
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
-from sglite.engine.assembly import _plan_on_device, build_engine
 from sglite.errors import ConfigError
 from sglite.executors import device_assembly
 from sglite.executors.device_assembly import (

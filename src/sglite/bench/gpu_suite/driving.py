@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
+from sglite.assembly import EngineParts, assemble_engine
 from sglite.bench.gpu_suite.shapes import ModelShape
 from sglite.bench.gpu_suite.suite import Suite
 from sglite.bench.gpu_suite.workload import Ask
 from sglite.config import EngineConfig
 from sglite.config_fields import option_fields
 from sglite.config_resolve import resolve
-from sglite.engine.assembly import EngineParts, assemble_engine
 from sglite.hardware import detect_hardware
 from sglite.models.loader import read_model_info
 from sglite.observability.events import EventStream

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from sglite.assembly import EngineParts, assemble_engine
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
-from sglite.engine.assembly import EngineParts, assemble_engine
 from sglite.errors import ConfigError
 from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.threaded_executor import ThreadedExecutor
@@ -73,7 +73,7 @@ def test_nothing_is_left_open_in_the_config(model_dir: Path) -> None:
 def test_a_context_beyond_the_model_is_refused_before_weights_are_read(
     model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sglite.engine.assembly.load_model", None)
+    monkeypatch.setattr("sglite.assembly.load_model", None)
     with pytest.raises(ConfigError, match=r"context_length is 65; .* made for 64"):
         assemble(model_dir, context_length=65)
 
