@@ -29,7 +29,8 @@ from sglite.call_options import (
 from sglite.config import EngineConfig
 from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
-from sglite.request import SamplingParams
+from sglite.parsing.model_format import find_model_format
+from sglite.request import SamplingParams, Thinking
 from sglite.validation import RequestLimits, build_requests
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class LLM:
         self._limits: RequestLimits = started.limits
         self.config: EngineConfig = started.config
         self.tokenizer: Tokenizer | None = started.tokenizer
+        self._model_format = find_model_format(
+            started.tokenizer, tool_parser="auto", reasoning_parser="auto"
+        )
         self.spec = started.spec
         self.generation_defaults = started.generation_defaults
 
@@ -144,7 +148,9 @@ class LLM:
         }
         prompts = [self._tokenizer().encode_chat(chat, **template) for chat in batch]
         defaults = self.chat_sampling_params()
-        opened = self._open_all(prompts, sampling_params, defaults=defaults, **options)
+        opened = self._open_all(
+            prompts, sampling_params, defaults=defaults, is_chat=True, **options
+        )
         return self._finish(opened, is_single=is_single, show_progress=show_progress)
 
     def stream(
@@ -168,7 +174,7 @@ class LLM:
         )
         defaults = self.chat_sampling_params()
         opened = self._open_all(
-            [prompt], sampling_params, defaults=defaults, is_streamed=True, **options
+            [prompt], sampling_params, defaults=defaults, is_chat=True, is_streamed=True, **options
         )
         return self._stream(opened)
 
@@ -272,6 +278,7 @@ class LLM:
         sampling_params: Sampling | list[Sampling],
         *,
         defaults: SamplingParams | None = None,
+        is_chat: bool = False,
         is_streamed: bool = False,
         **options: Any,
     ) -> list[OpenGeneration]:
@@ -287,23 +294,31 @@ class LLM:
         traits = dataclasses.replace(traits, is_streamed=is_streamed)
         opened: list[OpenGeneration] = []
         for number, prompt in enumerate(prompts):
+            token_ids = self._encode(prompt)
+            thinking = self._thinking(token_ids, is_chat=is_chat)
             chosen = per_prompt[number] if per_prompt is not None else sampling_params
             assert not isinstance(chosen, list)
             counter = next(self._ids)
             requests = build_requests(
                 f"request-{counter}",
-                self._encode(prompt),
+                token_ids,
                 to_sampling_params(chosen, defaults),
                 logprobs,
                 limits=self._limits,
                 server_seed=self.config.random_seed,
                 counter=counter,
-                traits=traits,
+                traits=dataclasses.replace(traits, thinking=thinking),
             )
             for request in requests:
                 assembler = self._assembler(request.sampling)
                 opened.append(OpenGeneration(request, len(opened), assembler))
         return opened
+
+    def _thinking(self, prompt_token_ids: list[int], *, is_chat: bool) -> Thinking | None:
+        """Where the answer's thoughts are, so that a grammar leaves them alone."""
+        if is_chat:
+            return self._model_format.chat_thinking(prompt_token_ids, is_off=False)
+        return self._model_format.thinking(prompt_token_ids, may_begin=False)
 
     def _encode(self, prompt: Prompt) -> list[int]:
         return self._tokenizer().encode(prompt) if isinstance(prompt, str) else prompt

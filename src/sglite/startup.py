@@ -11,6 +11,7 @@ from sglite.engine.output_processor import MakeStopChecker
 from sglite.ipc.client import InProcessClient
 from sglite.ipc.request_grammars import make_request_grammars
 from sglite.observability.events import EventStream
+from sglite.parsing.formats import TOOL_FORMATS
 from sglite.validation import RequestLimits
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def start_engine(config: EngineConfig) -> Started:
         from sglite.observability.narration import Narrator
 
         events.subscribe(Narrator(tokenizer))
-    grammars = make_request_grammars(config, tokenizer, vocab_size=info.spec.vocab_size)
+    marks = [mark for form in TOOL_FORMATS.values() for mark in form.markers]
+    grammars = make_request_grammars(
+        config, tokenizer, vocab_size=info.spec.vocab_size, text_tokens=marks
+    )
     parts = assemble_engine(
         config,
         info,

@@ -11,7 +11,7 @@ import os
 import time
 from typing import Any
 
-from sglite.engine import assembly
+from sglite import assembly
 from sglite.ipc import engine_process
 from sglite.scheduler.plan import StepPlan, StepResult
 

@@ -87,7 +87,9 @@ class Intake:
         options = self._options
         max_new_tokens = sequence.max_total - sequence.num_prompt_tokens
         is_loaded = num_live > options.adaptive_max_inflight_threshold
-        if options.adaptive_max_new_tokens and is_loaded and max_new_tokens > 1:
+        # An answer with a grammar has been promised that its shortest end fits.
+        can_shorten = max_new_tokens > 1 and sequence.request.sampling.grammar is None
+        if options.adaptive_max_new_tokens and is_loaded and can_shorten:
             shorter = max(1, int(max_new_tokens * options.adaptive_max_new_tokens_factor))
             sequence.max_total = sequence.num_prompt_tokens + shorter
 

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from sglite.engine import assembly
+from sglite import assembly
 from tests.scheduler.harness import SchedulerDriver
 from tools.sse_load import instant_engine
 from tools.sse_load.instant_engine import InstantExecutor
