@@ -6,6 +6,7 @@ from sglite.config import (
     AcceleratorOptions,
     CacheOptions,
     EngineConfig,
+    GrammarOptions,
     ModelOptions,
     RequestOptions,
     RuntimeOptions,
@@ -22,6 +23,7 @@ GROUPS = (
     SchedulerOptions,
     AcceleratorOptions,
     RequestOptions,
+    GrammarOptions,
     RuntimeOptions,
 )
 FIELDS = option_fields(ServerConfig)

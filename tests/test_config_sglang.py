@@ -71,7 +71,7 @@ def test_options_of_a_gpu_have_the_spellings_of_others(given, name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("grammar_backend", None),
+        ("lora_paths", None),
         ("dp_size", 1),
         ("dp_size", "1"),
         ("trust_remote_code", None),

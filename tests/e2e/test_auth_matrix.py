@@ -46,6 +46,8 @@ USER = {
     "/metrics",
     "/model_info",
     "/openapi.json",
+    "/parse_function_call",
+    "/separate_reasoning",
     "/server_info",
     "/tokenize",
     "/v1/chat/completions",

@@ -37,6 +37,13 @@ HELP = {
     "skip_special_tokens": "write special tokens out",
     "spaces_between_special_tokens": "put no spaces between special tokens",
     "stream_interval": "tokens per piece of a streamed answer",
+    "json_schema": "the answer is JSON that this schema allows",
+    "regex": "the answer is a full match of this regular expression",
+    "ebnf": "the answer is a text of this grammar (`root ::= ...`)",
+    "choice": "the answer is this text, or another one given so (may be repeated)",
+    "structural_tag": "the answer holds parts of a given form, described as JSON",
+    "allow_ignored_schema_keywords": "leave out of the schema what cannot be enforced",
+    "max_thinking_tokens": "most tokens that the model may think before it answers",
 }
 
 # Where the model's generation_config.json has a say.
