@@ -27,6 +27,7 @@ from sglite.grammar.schema_keywords import (
     not_enforced,
     prepare_schema,
 )
+from sglite.grammar.schema_relations import rewrite_relations
 from sglite.grammar.specs import Whitespace, parse_choices
 from sglite.grammar.structural_tag import JsonContent, map_contents, parse_structural_tag
 from sglite.grammar.vocabulary import Vocabulary
@@ -58,6 +59,7 @@ ENFORCED = Enforced(
     ),
     formats=frozenset("date date-time duration email hostname ipv4 ipv6 time uri uuid".split()),
     find_unsure=_find_unsure,
+    rewrite=rewrite_relations,
 )
 """Found by experiment with version 1.9, tests/grammar/test_llguidance_backend.py."""
 
