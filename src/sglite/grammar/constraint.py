@@ -3,7 +3,8 @@
 The promise: an answer with a grammar ends valid however short its length is, if its shortest end
 fits at the start. So an end that fits into what is left is known at every moment. It is looked for
 again behind each token, which costs some microseconds, since the last one mostly still ends the
-text, or a part of it does. Where none fits behind a token that was sampled, the token does not
+text, or a part of it does: 2 us, and 0.2 us for each of its tokens. Less would be no promise, as a
+single token may lead to where the way to an end is long. Where none fits behind a token that was sampled, the token does not
 stand: the known end takes its place.
 
       START ──the start token of thoughts──▶ THINKING ──their end token──▶ ANSWERING ──▶ ENDED
@@ -290,12 +291,10 @@ class Constraint:
             return None if found is None else tuple(found)
         if len(end) <= max_tokens and self._matcher.ends_after(end):
             return end
-        rests = [end[end.index(taken[-1]) + 1 :]] if taken[-1] in end else []
         found = self._ends.find(
             self._matcher,
             max_tokens=max_tokens,
-            # What was sampled often stands for its first bytes, or for one of its first tokens.
-            hints=(*rests, self._ends.drop_bytes(end, len(self._ends.text(taken))), end[1:], end),
+            hints=self._ends.rests(end, taken),
             effort=_effort(max_tokens - len(end)),
         )
         return None if found is None else tuple(found)
