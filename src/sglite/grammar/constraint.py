@@ -4,8 +4,8 @@ The promise: an answer with a grammar ends valid however short its length is, if
 fits at the start. So an end that fits into what is left is known at every moment. It is looked for
 again behind each token, which costs some microseconds, since the last one mostly still ends the
 text, or a part of it does: 2 us, and 0.2 us for each of its tokens. Less would be no promise, as a
-single token may lead to where the way to an end is long. Where none fits behind a token that was sampled, the token does not
-stand: the known end takes its place.
+single token may lead to where the way to an end is long. Where none fits behind a token that was
+sampled, the token does not stand: the known end takes its place.
 
       START ──the start token of thoughts──▶ THINKING ──their end token──▶ ANSWERING ──▶ ENDED
         └──────────any other token─────────────────────────────────────────▲
