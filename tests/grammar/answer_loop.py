@@ -19,12 +19,10 @@ from sglite.grammar.backend import CompiledGrammar, GrammarBackend
 from sglite.grammar.backends import make_backend
 from sglite.grammar.closing import EndFinder
 from sglite.grammar.constraint import Constraint
+from sglite.grammar.shortest_answer import shortest_answer
 from sglite.grammar.vocabulary import Vocabulary, read_vocabulary
 from sglite.request import GrammarSpec
 from sglite.tokenizer.loading import load_tokenizer
-
-FIND_EFFORT = 1_000
-"""Places looked at for the shortest end from the start."""
 
 
 class NoEndError(Exception):
@@ -67,7 +65,7 @@ class AnswerLoop:
     def prepare(self, spec: GrammarSpec) -> ReadyGrammar:
         """Compile. Raises RequestError or NoEndError where the grammar is refused."""
         compiled = self.backend.compile(spec)
-        end = self.ends.find(compiled.start(), max_tokens=2_000, effort=FIND_EFFORT)
+        end = shortest_answer(spec, compiled, self.ends)
         if end is None:
             raise NoEndError(f"no end found from the start of this {spec.kind}")
         return ReadyGrammar(compiled, end)

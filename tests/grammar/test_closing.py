@@ -181,6 +181,21 @@ def test_bytes_are_dropped_from_the_start():
     assert finder().drop_bytes(tokens, len(text) + 5) == []
 
 
+def test_parts_of_an_end_that_go_on_behind_what_was_taken():
+    vocabulary = [b"0", b"1", b'"', b",", b',"', b'."', b'"}', b"}"]
+    small = EndFinder(vocabulary)
+
+    def first_rest(end: list[int], taken: bytes) -> bytes:
+        rests = small.rests(end, [vocabulary.index(taken)])
+        assert rests[-1] == end
+        return small.text(rests[0])
+
+    assert first_rest([6], b'."') == b"}"
+    assert first_rest([2, 3, 0], b'."') == b",0"
+    assert first_rest([4, 0], b",") == b'"0'
+    assert first_rest([1, 3, 0], b",") == b"0"
+
+
 def test_fewest_tokens_match_every_division():
     vocabulary = [b"a", b"b", b"ab", b"ba", b"aab", b"abba", b""]
     small = EndFinder(vocabulary)

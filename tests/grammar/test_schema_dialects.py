@@ -20,6 +20,20 @@ from sglite.grammar.schema_dialects import as_newest, is_old_draft
             {"anyOf": [{"const": 1}, {"enum": [2, "1"]}]},
         ),
         ({"oneOf": [{"const": 1}, {"const": 1.0}]}, {"oneOf": [{"const": 1}, {"const": 1.0}]}),
+        (
+            {"oneOf": [{"const": [1]}, {"const": [1.0]}]},
+            {"oneOf": [{"const": [1]}, {"const": [1.0]}]},
+        ),
+        ({"uniqueItems": True, "maxItems": 1}, {"maxItems": 1}),
+        ({"uniqueItems": True, "maxItems": 2}, {"uniqueItems": True, "maxItems": 2}),
+        (
+            {"properties": {"a": {}}, "additionalProperties": False, "maxProperties": 1},
+            {"properties": {"a": {}}, "additionalProperties": False},
+        ),
+        (
+            {"properties": {"a": {}}, "maxProperties": 1},
+            {"properties": {"a": {}}, "maxProperties": 1},
+        ),
         ({"oneOf": [{"type": "null"}]}, {"anyOf": [{"type": "null"}]}),
         (
             {"propertyNames": {"pattern": "^a"}},

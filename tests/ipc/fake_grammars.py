@@ -121,6 +121,9 @@ class FakeBackend:
 
 
 class FakeEnds:
+    def fewest_tokens(self, text: bytes) -> None:
+        """No token has any text, so that each end is found by search."""
+
     def find(self, matcher: FakeMatcher, **_: Any) -> list[int] | None:
         return None if matcher.text.startswith(b"endless") else matcher.forced_tokens()
 

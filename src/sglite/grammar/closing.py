@@ -18,6 +18,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -72,6 +73,20 @@ class EndFinder:
     def text(self, token_ids: Sequence[int]) -> bytes:
         """The bytes of some tokens."""
         return b"".join([self.pieces[i] for i in token_ids])
+
+    def rests(self, end: Sequence[int], taken: Sequence[int]) -> list[Sequence[int]]:
+        """Parts of ``end`` that may end the text behind ``taken``, the most likely first.
+
+        What was taken may begin as the end does (a quote that closes a text, the text's last words
+        before it), hold one of its tokens, or be as good as its first bytes or its first token.
+        """
+        text = self.text(taken)
+        start = self.text(end[: len(text)])
+        shared = (size for size in range(len(text), 0, -1) if start.startswith(text[-size:]))
+        rests: list[Sequence[int]] = [self.drop_bytes(end, size) for size in islice(shared, 1)]
+        if taken[-1] in end:
+            rests.append(end[end.index(taken[-1]) + 1 :])
+        return [*rests, self.drop_bytes(end, len(text)), end[1:], end]
 
     def drop_bytes(self, token_ids: Sequence[int], num_bytes: int) -> list[int]:
         """Tokens of the same text without its first ``num_bytes``; the whole tokens stay."""

@@ -27,6 +27,7 @@ from sglite.grammar.schema_keywords import (
     not_enforced,
     prepare_schema,
 )
+from sglite.grammar.schema_relations import rewrite_relations
 from sglite.grammar.specs import Whitespace, parse_choices
 from sglite.grammar.structural_tag import JsonContent, map_contents, parse_structural_tag
 from sglite.grammar.vocabulary import Vocabulary
@@ -58,6 +59,7 @@ ENFORCED = Enforced(
     ),
     formats=frozenset("date date-time duration email hostname ipv4 ipv6 time uri uuid".split()),
     find_unsure=_find_unsure,
+    rewrite=rewrite_relations,
 )
 """Found by experiment with version 1.9, tests/grammar/test_llguidance_backend.py."""
 
@@ -95,26 +97,21 @@ class LlguidanceMatcher:
 
     def accept(self, token_ids: Sequence[int]) -> int:
         """Take tokens as far as they are allowed; how many were."""
-        count = self.count_allowed(token_ids)
-        if count and self.native.try_consume_tokens(list(token_ids[:count])) != count:
+        texts = self._texts(token_ids)
+        count = self.native.try_consume_tokens(texts)
+        if count < len(texts):
             self.check()
         return count
 
     def count_allowed(self, token_ids: Sequence[int]) -> int:
         """How many of the tokens :meth:`accept` would take."""
-        texts = list(token_ids)
-        if self._end_id in texts:
-            texts = texts[: texts.index(self._end_id)]
-        if not texts or self.native.is_stopped():
-            return 0
-        return self.native.validate_tokens(texts)
+        return self.native.validate_tokens(self._texts(token_ids))
 
     def ends_after(self, token_ids: Sequence[int]) -> bool:
         """True where all of the tokens are allowed and the text may end after them."""
         if not token_ids:
             return self.native.is_accepting()
-        if self._end_id in token_ids or self.native.is_stopped():
-            return False
+        # Behind an end token nothing is allowed, so one among the tokens is noticed.
         return self.native.validate_tokens([*token_ids, self._end_id]) == len(token_ids) + 1
 
     def roll_back(self, num_tokens: int) -> None:
@@ -124,9 +121,8 @@ class LlguidanceMatcher:
 
     def forced_tokens(self) -> list[int]:
         """The tokens that every text from here on begins with."""
-        if self.native.is_stopped():
-            return []
-        return [i for i in self.native.compute_ff_tokens() if i != self._end_id]
+        forced = self.native.compute_ff_tokens()
+        return forced if self._end_id not in forced else [i for i in forced if i != self._end_id]
 
     def fork(self) -> LlguidanceMatcher:
         """A matcher of its own at the same place."""
@@ -141,6 +137,11 @@ class LlguidanceMatcher:
     def is_complete(self) -> bool:
         """True where it must end here."""
         return self.native.is_stopped() and self.native.is_accepting()
+
+    def _texts(self, token_ids: Sequence[int]) -> list[int]:
+        """The tokens before one that ends the text."""
+        texts = list(token_ids)
+        return texts[: texts.index(self._end_id)] if self._end_id in texts else texts
 
     def check(self) -> None:
         """Raise GrammarTooComplexError where the library gave up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import Any
 
 OLD_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07", "2019-09")
@@ -65,7 +66,19 @@ def _without_idle_parts(schema: dict[str, Any]) -> dict[str, Any]:
     least = schema.get("minProperties")
     if isinstance(least, int) and least <= num_required:
         del schema["minProperties"]
+    most = schema.get("maxProperties")
+    if isinstance(most, int) and most >= _max_names(schema):
+        del schema["maxProperties"]
+    if schema.get("uniqueItems") is True and schema.get("maxItems") in (0, 1):
+        del schema["uniqueItems"]
     return _names_as_patterns(schema)
+
+
+def _max_names(schema: dict[str, Any]) -> float:
+    """How many properties an object may have by their names alone."""
+    is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+    properties = schema.get("properties", {})
+    return len(properties) if is_closed and isinstance(properties, dict) else inf
 
 
 def _are_disjoint(options: Any) -> bool:
@@ -79,15 +92,21 @@ def _are_disjoint(options: Any) -> bool:
         values = [option["const"]] if "const" in option else option.get("enum")
         if not isinstance(values, list):
             return False
-        # 1 and 1.0 are the same number, and so the same constant.
-        texts += {_canonical(value) for value in values}
+        texts += {canonical(value) for value in values}
     return len(set(texts)) == len(texts)
 
 
-def _canonical(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value, sort_keys=True)
+def canonical(value: Any) -> str:
+    """The same text for equal values of JSON: 1 and 1.0 are the same number, 1 and true are not."""
+    return json.dumps(_with_integers(value), sort_keys=True)
+
+
+def _with_integers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_integers(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _with_integers(item) for name, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _names_as_patterns(schema: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import socket
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,6 +21,7 @@ import msgspec
 
 from sglite.errors import RequestError
 from sglite.grammar.backend import GrammarBackend, GrammarTooComplexError
+from sglite.grammar.shortest_answer import shortest_answer
 from sglite.grammar.trial import try_out
 from sglite.ipc.frames import encode
 from sglite.ipc.grammar_messages import GrammarSetup, Vet, Vetted
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 
 NICENESS = 5
 """Below the threads that compute tokens, yet not so far that a usual grammar would be late."""
-MAX_END_TOKENS = 65_536
-END_EFFORTS = (256, 1024, 4096, 16_384)
-"""Places that are looked at for an end, one after the other: a place may take a hundred times as
-long as another, and there is a limit of time."""
-END_SEARCH_S = 0.4
-"""After so much processor time there is no further, four times longer search."""
 STATM = Path("/proc/self/statm")
 
 VetOne = Callable[[GrammarSpec], Vetted]
@@ -116,10 +110,7 @@ def _shortest_end(
     spec: GrammarSpec, backend: GrammarBackend, ends: EndFinder, *, num_words: int
 ) -> list[int]:
     compiled = backend.compile(spec)
-    began_s, end = time.thread_time(), None
-    for effort in END_EFFORTS:
-        if end is None and time.thread_time() - began_s < END_SEARCH_S:
-            end = ends.find(compiled.start(), max_tokens=MAX_END_TOKENS, effort=effort)
+    end = shortest_answer(spec, compiled, ends)
     if end is None:
         raise RequestError(
             f"no text was found that fits {spec.kind}; give it an easier way to an end",
