@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sglite.config import EngineConfig
@@ -26,9 +25,12 @@ from sglite.request import OutputBatch, Request, SamplingParams
 from sglite.startup import Started, start_engine
 from sglite.validation import build_requests
 
-POLL_S = 0.01
+POLL_S = 0.0005
 NUM_FIELDS = 10
 OBJECT_TOKENS = 400
+BATCH_TOKENS = 1000
+MAX_STEPS = 100
+"""So few that no answer of the batch ends before."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ def batch_schema(number: int) -> str:
         f"count_{number}": {"type": "integer", "minimum": number},
         "state": {"enum": ["open", "closed", f"state {number}"]},
         "values": {"type": "array", "items": {"type": "number"}, "minItems": 30},
-        "text": {"type": "string", "minLength": 2000},
+        "text": {"type": "string", "minLength": 300},
     }
     return _closed_object(fields)
 
@@ -91,17 +93,16 @@ def _time_round(
             started,
             f"{number}-{has_grammar}-{row}",
             batch_schema(row) if has_grammar else None,
-            max_new_tokens=steps * 4 + 200,
+            max_new_tokens=BATCH_TOKENS,
         )
         for row in range(batch)
     ]
-    client.submit(requests, lambda _: None, _refused)
-    while client.load.num_running < batch:
-        time.sleep(POLL_S)
+    waiter = _Waiter(client)
+    waiter.submit(requests)
+    waiter.until(lambda: client.load.num_running >= batch)
     seconds = client.call(lambda engine: _time_steps(engine, steps))
     client.abort([request.request_id for request in requests])
-    while client.load.num_running:
-        time.sleep(POLL_S)
+    waiter.until(lambda: not client.load.num_running)
     return seconds
 
 
@@ -121,21 +122,37 @@ def _time_steps(engine: Engine, steps: int) -> list[float]:
 def measure_object(started: Started, *, name: str) -> float:
     """Seconds that one answer of ten fields takes."""
     request = _request(started, name, object_schema(), max_new_tokens=OBJECT_TOKENS)
+    waiter = _Waiter(started.client)
     begin = time.perf_counter()
-    _run(started.client, request)
+    waiter.submit([request])
+    waiter.until(lambda: waiter.num_finished == 1)
     return time.perf_counter() - begin
 
 
-def _run(client: InProcessClient, request: Request) -> None:
-    ended: list[OutputBatch] = []
+class _Waiter:
+    """Waits for answers of requests that may also be refused."""
 
-    def deliver(outputs: OutputBatch) -> None:
-        if outputs.finished:
-            ended.append(outputs)
+    def __init__(self, client: InProcessClient) -> None:
+        self._client = client
+        self._error: Exception | None = None
+        self.num_finished = 0
 
-    client.submit([request], deliver, _refused)
-    while not ended:
-        time.sleep(POLL_S / 20)
+    def submit(self, requests: list[Request]) -> None:
+        """Queue them; what they say is dropped."""
+        self._client.submit(requests, self._deliver, self._refuse)
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for it. Raises what a request was refused with."""
+        while not is_so():
+            if self._error is not None:
+                raise self._error
+            time.sleep(POLL_S)
+
+    def _deliver(self, outputs: OutputBatch) -> None:
+        self.num_finished += len(outputs.finished)
+
+    def _refuse(self, _: str | None, error: Exception) -> None:
+        self._error = error
 
 
 def _request(started: Started, name: str, schema: str | None, *, max_new_tokens: int) -> Request:
@@ -152,11 +169,6 @@ def _request(started: Started, name: str, schema: str | None, *, max_new_tokens:
     return build_requests(name, prompt, sampling, limits=limits, server_seed=seed, counter=0)[0]
 
 
-def _refused(request_id: str | None, error: Exception) -> None:
-    print(f"refused: {error}", flush=True)
-    os._exit(1)  # the threads that wait for it would wait for ever
-
-
 def main(
     argv: Sequence[str] | None = None,
     *,
@@ -169,8 +181,10 @@ def main(
     parser.add_argument("--rounds", type=int, default=5, help="rounds in turn (default 5)")
     parser.add_argument("--steps", type=int, default=40, help="steps timed a round (default 40)")
     given = parser.parse_args(argv)
-    if min(given.batch, given.rounds, given.steps) < 1:
-        raise ConfigError("--batch, --rounds and --steps must be at least 1")
+    if min(given.batch, given.rounds, given.steps) < 1 or given.steps > MAX_STEPS:
+        raise ConfigError(
+            f"--batch, --rounds and --steps must be at least 1, and --steps at most {MAX_STEPS}"
+        )
     options = {"model_path": given.model, "max_running_requests": max(given.batch, 2)}
     slow = start_engine(EngineConfig.from_kwargs(**options, disable_jump_forward=True))
     times = measure_steps(slow, batch=given.batch, rounds=given.rounds, steps=given.steps)
