@@ -121,6 +121,8 @@ class FakeBackend:
 
 
 class FakeEnds:
+    pieces = VOCABULARY.pieces
+
     def find(self, matcher: FakeMatcher, **_: Any) -> list[int] | None:
         return None if matcher.text.startswith(b"endless") else matcher.forced_tokens()
 
