@@ -209,7 +209,7 @@ class GrammarService:
 
     def _replace(self, helper: GrammarHelper) -> None:
         """Where its process was lost, a worker takes nothing on until there is another."""
-        with contextlib.suppress(OSError, HelperLateError, HelperDiedError):
+        with contextlib.suppress(Exception):  # whoever asks next is told; a worker never ends
             helper.start(self._tools.setup())
             helper.wait_until_ready()
 
