@@ -8,6 +8,7 @@ import pytest
 from sglite.engine.engine import Engine
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.grammar.backend import GrammarTooComplexError, Words
+from sglite.grammar.constraint import Taken
 from sglite.request import FinishReason, SamplingParams
 from sglite.scheduler.plan import RowSetup, StopMatch
 from tests.engine.judges import Judge
@@ -278,3 +279,31 @@ def test_rows_with_penalties_are_told_what_stands() -> None:
     for setup in renewed:
         told = driver.outputs[setup.request_id]
         assert setup.output_token_ids == told[: len(setup.output_token_ids)]
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 2])
+def test_a_stop_among_tokens_that_must_follow_ends_the_answer(max_in_flight: int) -> None:
+    class Jumps(Judge):
+        def take(self, token_id: int) -> Taken:
+            return Taken([token_id, 40, 41, 42], num_forced=3)
+
+    driver = SchedulerDriver.make(
+        max_in_flight=max_in_flight, make_constraint=lambda setup: Jumps(PROMPTS[0], setup)
+    )
+    driver.add("r0", PROMPTS[0], 12, sampling=SamplingParams(stop_token_ids=(41,)))
+    driver.run()
+    finish = driver.finishes["r0"]
+    assert driver.outputs["r0"][1:] == [40, 41]
+    assert (finish.reason, finish.matched, finish.num_jumped_tokens) == (FinishReason.STOP, 41, 2)
+
+
+def test_an_answer_that_ends_before_its_token_jumped_over_none() -> None:
+    class Ends(Judge):
+        def take(self, token_id: int) -> Taken:
+            return Taken([], is_end=True, is_cut=True)
+
+    driver = SchedulerDriver.make(make_constraint=lambda setup: Ends(PROMPTS[0], setup))
+    driver.add("r0", PROMPTS[0], 12)
+    driver.run()
+    assert driver.outputs["r0"] == []
+    assert driver.finishes["r0"].num_jumped_tokens == 0

@@ -262,3 +262,17 @@ def test_a_constraint_that_comes_back_has_its_output_behind_it() -> None:
     processor = constrained({0: script})
     processor.observe(plan([0], added=(setup(0, output=(5, 6)),)))
     assert script.replayed == [5, 6]
+
+
+def test_an_output_that_cannot_be_replayed_ends_its_request_alone() -> None:
+    def refuse(token_ids: list[int]) -> None:
+        raise ValueError("does not fit")
+
+    broken, sound = Script(), Script(Taken([7, 8]))
+    broken.replay = refuse  # type: ignore[method-assign]
+    processor = constrained({0: broken, 1: sound})
+    step = plan([0, 1], added=(setup(0, output=(5,)), setup(1, output=(6,))))
+    processor.observe(step)
+    assert step.masked_runs == [1]
+    assert processor.take_failed() == {"r0": "the check of its output failed"}
+    assert processor.judge(step, StepResult([1, 7])).accepted == {1: [7, 8]}

@@ -213,3 +213,12 @@ def fewest_by_trying(text: bytes, vocabulary: list[bytes]) -> int:
         return 0
     starts = [piece for piece in vocabulary if piece and text.startswith(piece)]
     return 1 + min(fewest_by_trying(text[len(piece) :], vocabulary) for piece in starts)
+
+
+def test_a_search_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is a second later than the one before."""
+    ticks = itertools.count()
+    monkeypatch.setattr("sglite.grammar.closing.time.thread_time", lambda: float(next(ticks)))
+    matcher = start("regex", "[a-y]*z{40}[0-9]{3}|[a-y]{70}")
+    assert finder().find(matcher, max_tokens=2, effort=200, max_s=5.0) is None
+    assert next(ticks) == 7, "the beginning, and five places"

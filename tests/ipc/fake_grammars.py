@@ -121,6 +121,8 @@ class FakeBackend:
 
 
 class FakeEnds:
+    pieces = VOCABULARY.pieces
+
     def fewest_tokens(self, text: bytes) -> None:
         """No token has any text, so that each end is found by search."""
 

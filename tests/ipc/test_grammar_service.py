@@ -168,6 +168,18 @@ def test_where_no_process_starts_nobody_waits_for_it() -> None:
     service.close()
 
 
+def test_a_fault_of_ours_is_told_each_time_it_comes() -> None:
+    def fail() -> GrammarSetup:
+        raise ValueError("no such vocabulary")
+
+    asker = Asker(service := GrammarService(GrammarTools(fail), patience_s=WAIT_S))
+    for text in ("one", "two", "three"):
+        error = asker.outcome(text)
+        assert isinstance(error, RequestError) and "a fault of ours" in str(error)
+    assert all(thread.is_alive() for thread in service._threads)
+    service.close()
+
+
 def test_closing_leaves_nothing_whatever_is_going_on() -> None:
     asker = Asker(service := make_service(limit_s=WAIT_S))
     asker.outcome("good")

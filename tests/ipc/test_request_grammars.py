@@ -15,6 +15,7 @@ from sglite.ipc.client import InProcessClient
 from sglite.ipc.grammar_service import Done, Outcome, PreparedGrammar
 from sglite.ipc.request_grammars import RequestGrammars
 from sglite.request import FinishReason, GrammarSpec, Request, SamplingParams, Thinking
+from sglite.scheduler.plan import RowSetup
 from tests.fakes import EOS, expected_output
 from tests.ipc.fake_grammars import FakeCompiled, FakeEnds
 from tests.ipc.harness import PROMPTS
@@ -225,3 +226,28 @@ def test_without_a_service_grammars_are_refused_and_say_why() -> None:
     assert name == "a" and isinstance(error, RequestError) and error.param == "regex"
     assert "--grammar-backend none" in str(error)
     setting.client.close()
+
+
+def test_a_stop_that_is_text_is_text_to_the_grammar(setting: Setting) -> None:
+    """So that a jump over it can be replayed; an id beyond the logits is in no mask."""
+    stops = (ord("b"), EOS, len(FakeEnds.pieces) + 1)
+    setting.submit(with_grammar("r"))
+    setting.service.wait_for(1)
+    request = with_grammar("r", sampling=SamplingParams(regex="abc", stop_token_ids=stops[:1]))
+    assert isinstance(setting.grammars.admit(request, prepared()), Request)
+    setup = RowSetup(
+        row=0,
+        request_id="r",
+        sampling=request.sampling,
+        logprobs=None,
+        seed=0,
+        stop_token_ids=stops,
+        num_prompt_tokens=1,
+        page_ids=([],),
+        output_token_ids=[],
+        max_new_tokens=10,
+    )
+    constraint = setting.grammars.make_constraint(setup)
+    assert constraint is not None and constraint._end_token_ids == {EOS}
+    constraint.replay(list(b"ab"))
+    assert constraint.take(ord("c")).is_end

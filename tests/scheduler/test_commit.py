@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from sglite.request import LogprobParams, OutputBatch, TokenLogprobs
 from sglite.scheduler.commit import (
     count_decodes,
@@ -9,6 +11,7 @@ from sglite.scheduler.commit import (
     only_choice,
     take_judged,
     tell_prompt_logprobs,
+    up_to_stop,
 )
 from sglite.scheduler.plan import PromptLogprobSpan, StepPlan, StepResult
 from sglite.scheduler.sequence import Sequence
@@ -104,3 +107,11 @@ def test_prompt_logprobs_are_told_to_those_who_live() -> None:
     scores, outputs = [TokenLogprobs(1, -1.0)], OutputBatch()
     tell_prompt_logprobs(step, StepResult([], prompt_logprobs=[scores, scores]), outputs)
     assert outputs.prompt_logprobs == [("r0", scores)]
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "left"),
+    [([], []), ([5, 6], [5, 6]), ([7, 5], [7]), ([5, 7], [5, 7]), ([5, 8, 7, 6], [5, 8])],
+)
+def test_nothing_follows_the_first_token_that_ends_an_answer(token_ids, left):
+    assert up_to_stop(token_ids, frozenset({7, 8})) == left

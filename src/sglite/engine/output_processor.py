@@ -160,15 +160,18 @@ class OutputProcessor:
             self._checkers[row] = checker
             for token_id in setup.output_token_ids:
                 self._push(row, token_id)
-        constraint = self._make_constraint(setup)
-        if constraint is not None:
-            self._constraints[row] = constraint
-            constraint.replay(setup.output_token_ids)
+        try:
+            constraint = self._make_constraint(setup)
+            if constraint is not None:
+                constraint.replay(setup.output_token_ids)
+                self._constraints[row] = constraint
+        except Exception as error:  # noqa: BLE001  a border: one request must not end the others
+            self._fail(row, error)
 
     def _take(self, row: int, token_id: int) -> Taken:
         try:
             taken = self._constraints[row].take(token_id)
-        except Exception as error:  # noqa: BLE001  a border: one request must not end the others
+        except Exception as error:  # noqa: BLE001  likewise
             self._fail(row, error)
             return Taken([token_id])
         if taken.is_end:

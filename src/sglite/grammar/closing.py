@@ -15,6 +15,8 @@ text, perhaps behind a few other tokens. Whatever is found was checked by the ma
 from __future__ import annotations
 
 import heapq
+import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,19 +58,21 @@ class EndFinder:
         max_tokens: int,
         hints: Sequence[Sequence[int]] = (),
         effort: int,
+        max_s: float = math.inf,
     ) -> list[int] | None:
         """Tokens that ``matcher`` accepts and behind which the text may end; None: none found.
 
-        ``max_tokens`` bounds them, ``effort`` the places that are looked at (tens of microseconds
-        each). ``hints`` are ends of places nearby, of the last of which any part may help; with
-        them the first end that fits is taken, without them it goes on for as long again to find a
-        shorter one. Changes nothing.
+        ``max_tokens`` bounds them, ``effort`` the places that are looked at: tens of microseconds
+        each, but thousands where a grammar is ambiguous, so no further one is looked at when
+        ``max_s`` of processor time are over. ``hints`` are ends of places nearby, of the last of
+        which any part may help; with them the first end that fits is taken, without them it goes
+        on for as long again to find a shorter one. Changes nothing.
         """
         for hint in hints:
             if len(hint) <= max_tokens and matcher.ends_after(hint):
                 return list(hint)
         search = _Search(self, matcher, max_tokens=max_tokens, hints=hints)
-        return search.run(effort)
+        return search.run(effort, max_s)
 
     def text(self, token_ids: Sequence[int]) -> bytes:
         """The bytes of some tokens."""
@@ -195,14 +199,15 @@ class _Search:
         self._candidates: dict[bytes, list[int]] = {}
         self._words_W: Words = np.zeros(finder.num_words, np.int32)
 
-    def run(self, effort: int) -> list[int] | None:
-        """Look at up to ``effort`` places."""
+    def run(self, effort: int, max_s: float) -> list[int] | None:
+        """Look at up to ``effort`` places, as long as ``max_s`` are not over."""
+        end_s = time.thread_time() + max_s
         with suppress(GrammarTooComplexError):
             self._visit(_Place(self._start.fork(), []))
         num_visited = 1
         while num_visited < effort and not (self.best is not None and self._is_content):
             drawn = self._orders[num_visited % 2].draw()
-            if drawn is None:
+            if drawn is None or time.thread_time() > end_s:
                 break
             num_visited += 1
             had_none = self.best is None

@@ -33,6 +33,8 @@ TIGHT_EFFORT = 16
 EFFORT = 64
 AMPLE_EFFORT = 512
 """The same with AMPLE_TOKENS left: a token that falls then may spoil a good answer."""
+SEARCH_S, REPLAY_SEARCH_S = 0.1, 0.4
+"""The engine's thread waits no longer for a search; a replay is to find what was found before."""
 MAX_ROLL_BACK = 256
 
 
@@ -175,7 +177,7 @@ class Constraint:
             elif self._matcher is None or token_id in self._end_token_ids:
                 self._record(_Phase.ANSWERING)
             elif self._accept([token_id]):
-                self._record_matched([self._end_behind(token_id)])
+                self._record_matched([self._end_behind(token_id, REPLAY_SEARCH_S)])
             else:
                 raise ValueError(f"token {token_id} does not fit the grammar of its answer")
 
@@ -272,7 +274,7 @@ class Constraint:
             self._matcher.roll_back(num_accepted)
         return num_accepted == len(token_ids)
 
-    def _end_behind(self, token_id: int) -> tuple[int, ...] | None:
+    def _end_behind(self, token_id: int, max_s: float = SEARCH_S) -> tuple[int, ...] | None:
         """An end behind ``token_id``, which the matcher took, that fits; None: none found."""
         assert self._matcher is not None and self._ends is not None
         if self._matcher.is_accepting:
@@ -280,22 +282,23 @@ class Constraint:
         end = self._state.end
         if end and end[0] == token_id:
             return end[1:]
-        return self._fitting_end(self._num_left - 1, [token_id])
+        return self._fitting_end(self._num_left - 1, [token_id], max_s=max_s)
 
-    def _fitting_end(self, max_tokens: int, taken: Sequence[int]) -> tuple[int, ...] | None:
+    def _fitting_end(
+        self, max_tokens: int, taken: Sequence[int], *, max_s: float = SEARCH_S
+    ) -> tuple[int, ...] | None:
         """An end where the matcher stands now, which is behind ``taken`` from the known end on."""
         assert self._matcher is not None and self._ends is not None
         end = self._state.end
-        if end is None:
-            found = self._ends.find(self._matcher, max_tokens=max_tokens, effort=AMPLE_EFFORT)
-            return None if found is None else tuple(found)
-        if len(end) <= max_tokens and self._matcher.ends_after(end):
-            return end
+        hints: Sequence[Sequence[int]] = ()
+        effort = AMPLE_EFFORT
+        if end is not None:
+            if len(end) <= max_tokens and self._matcher.ends_after(end):
+                return end
+            hints = self._ends.rests(end, taken)
+            effort = _effort(max_tokens - len(end))
         found = self._ends.find(
-            self._matcher,
-            max_tokens=max_tokens,
-            hints=self._ends.rests(end, taken),
-            effort=_effort(max_tokens - len(end)),
+            self._matcher, max_tokens=max_tokens, hints=hints, effort=effort, max_s=max_s
         )
         return None if found is None else tuple(found)
 

@@ -10,7 +10,6 @@ the grammars that wait ask for them. Whoever asked is answered within PATIENCE_S
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -209,9 +208,11 @@ class GrammarService:
 
     def _replace(self, helper: GrammarHelper) -> None:
         """Where its process was lost, a worker takes nothing on until there is another."""
-        with contextlib.suppress(OSError, HelperLateError, HelperDiedError):
+        try:
             helper.start(self._tools.setup())
             helper.wait_until_ready()
+        except Exception as error:  # whoever asks next is told; a worker goes on
+            logger.debug("grammar_process_not_replaced", exc_info=error)
 
     def _next_job(self) -> _Job | None:
         """Wait for something to do; None once closed."""

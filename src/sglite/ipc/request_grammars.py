@@ -98,7 +98,7 @@ class RequestGrammars:
             ends=_no_ends() if prepared is None else prepared.ends,
             shortest_end=() if prepared is None else prepared.shortest_end,
             max_new_tokens=setup.max_new_tokens,
-            end_token_ids=frozenset(setup.stop_token_ids),
+            end_token_ids=_end_token_ids(setup, prepared),
             thinking=setup.thinking,
             max_thinking_tokens=max_thinking_tokens,
             jumps=self._jumps,
@@ -135,6 +135,19 @@ def make_request_grammars(
 
     service = GrammarService(GrammarTools(make_setup))
     return RequestGrammars(service, jumps=not config.disable_jump_forward)
+
+
+def _end_token_ids(setup: RowSetup, prepared: PreparedGrammar | None) -> frozenset[int]:
+    """What ends the answer and is no part of its text.
+
+    A caller's stop that is text stays text for the grammar, and the scheduler stops behind it. Ids
+    that the model has no logits for are in no mask.
+    """
+    if prepared is None:
+        return frozenset(setup.stop_token_ids)
+    pieces, chosen = prepared.ends.pieces, setup.sampling.stop_token_ids
+    known = (i for i in setup.stop_token_ids if i < len(pieces))
+    return frozenset(i for i in known if i not in chosen or not pieces[i])
 
 
 @functools.cache

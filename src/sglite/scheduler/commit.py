@@ -50,6 +50,8 @@ def take_judged(
     """
     sampled, scores = result.token_ids[entry], result.logprobs.get(entry)
     accepted = result.accepted.get(entry)
+    if accepted is not None:
+        accepted = up_to_stop(accepted, sequence.stop_ids)
     for number, token in enumerate([sampled] if accepted is None else accepted):
         if scores is not None:
             is_sampled = number == 0 and token == sampled
@@ -63,6 +65,12 @@ def take_judged(
         return sampled
     sequence.take_instead(accepted, newest_open=newest_open)
     return accepted[-1] if accepted else -1
+
+
+def up_to_stop(token_ids: list[int], stop_ids: frozenset[int]) -> list[int]:
+    """Without what follows the first token that ends the answer."""
+    places = (place for place, token_id in enumerate(token_ids) if token_id in stop_ids)
+    return token_ids[: next(places, len(token_ids)) + 1]
 
 
 def only_choice(token_id: int, asked: LogprobParams) -> TokenLogprobs:

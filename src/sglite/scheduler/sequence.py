@@ -109,7 +109,7 @@ class Sequence:
         """
         for token_id in token_ids:
             self.append_token(token_id)
-        self.num_jumped_tokens += len(token_ids) - 1
+        self.num_jumped_tokens += max(0, len(token_ids) - 1)
         self.num_scheduled = self.num_computed
         self.num_pending = 0
         self.row_has_sample = False

@@ -146,7 +146,7 @@ async def _whole(
 ) -> Response:
     shown_choices = await off_loop(
         lambda: [choices.whole(each) for each in done],
-        size=sum(len(each.logprobs or ()) for each in done),
+        size=sum(len(each.text) + len(each.logprobs or ()) for each in done),
     )
     return json_answer(options, OBJECT, shown_choices, meter, done)
 
