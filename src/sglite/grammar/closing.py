@@ -18,7 +18,6 @@ import heapq
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -55,7 +54,6 @@ class EndFinder:
         *,
         max_tokens: int,
         hints: Sequence[Sequence[int]] = (),
-        fragments: Sequence[bytes] = (),
         effort: int,
     ) -> list[int] | None:
         """Tokens that ``matcher`` accepts and behind which the text may end; None: none found.
@@ -63,13 +61,12 @@ class EndFinder:
         ``max_tokens`` bounds them, ``effort`` the places that are looked at (tens of microseconds
         each). ``hints`` are ends of places nearby, of the last of which any part may help; with
         them the first end that fits is taken, without them it goes on for as long again to find a
-        shorter one. ``fragments`` are parts that the text may need, such as what a pattern looks
-        for. Changes nothing.
+        shorter one. Changes nothing.
         """
         for hint in hints:
             if len(hint) <= max_tokens and matcher.ends_after(hint):
                 return list(hint)
-        search = _Search(self, matcher, max_tokens=max_tokens, hints=hints, fragments=fragments)
+        search = _Search(self, matcher, max_tokens=max_tokens, hints=hints)
         return search.run(effort)
 
     def text(self, token_ids: Sequence[int]) -> bytes:
@@ -111,28 +108,19 @@ class EndFinder:
         return token_ids
 
 
-class _Step(NamedTuple):
-    """Tokens that lead from a place to the next; ``num_used`` counts the fragments in a row."""
-
-    token_ids: tuple[int, ...]
-    num_used: int = 0
-
-
 @dataclass(slots=True)
 class _Place:
     """Where some tokens lead: not accepting, and nothing is forced there.
 
     ``cost`` is the price of the candidates taken so far that were not the first, ``num_seen`` says
-    how many places before had the same mask. ``untried`` are ranks of ``candidates``. Of the
-    fragments, ``num_used`` are right before it.
+    how many places before had the same mask. ``untried`` are ranks of ``candidates``.
     """
 
     matcher: Matcher
     token_ids: list[int]
     cost: float = 0.0
     num_seen: int = 0
-    num_used: int = 0
-    candidates: list[_Step] = field(default_factory=list)
+    candidates: list[int] = field(default_factory=list)
     untried: set[int] = field(default_factory=set)
 
     def deep_cost(self, rank: int) -> float:
@@ -178,7 +166,6 @@ class _Search:
         *,
         max_tokens: int,
         hints: Sequence[Sequence[int]],
-        fragments: Sequence[bytes],
     ) -> None:
         self.best: list[int] | None = None
         self._finder = finder
@@ -186,14 +173,11 @@ class _Search:
         self._max_tokens = max_tokens
         self._hint = np.array(hints[-1] if hints else (), np.int64)
         self._is_content = bool(hints)
-        divided = [finder.fewest_tokens(fragment) for fragment in fragments]
-        self._fragments = [tuple(token_ids) for token_ids in divided if token_ids]
-        self._fragment_starts = np.array([ids[0] for ids in self._fragments], np.int64)
         # A way of short tokens may become a shorter one of long tokens.
         self._max_path = 4 * max_tokens + 16
         self._orders = (_Order(_Place.deep_cost), _Order(_Place.wide_cost))
         self._num_seen: dict[bytes, int] = {}
-        self._candidates: dict[bytes, list[_Step]] = {}
+        self._candidates: dict[bytes, list[int]] = {}
         self._words_W: Words = np.zeros(finder.num_words, np.int32)
 
     def run(self, effort: int) -> list[int] | None:
@@ -215,15 +199,14 @@ class _Search:
     def _try(self, parent: _Place, rank: int) -> None:
         if len(parent.token_ids) >= self._max_path:
             return
-        step = parent.candidates[rank]
+        token_id = parent.candidates[rank]
         place = _Place(
             parent.matcher.fork(),
-            [*parent.token_ids, *step.token_ids],
+            [*parent.token_ids, token_id],
             parent.cost + DISCREPANCY_COST * rank,
-            num_used=step.num_used,
         )
         with suppress(GrammarTooComplexError):
-            if place.matcher.accept(step.token_ids) == len(step.token_ids):
+            if place.matcher.accept([token_id]) == 1:
                 self._visit(place)
 
     def _visit(self, place: _Place) -> None:
@@ -257,27 +240,13 @@ class _Search:
         """Have the candidates of a place tried in their turn."""
         mask = self._words_W.tobytes()
         if mask not in self._candidates:
-            ordered = self._finder.candidates.order(self._words_W)
-            self._candidates[mask] = [_Step((token_id,)) for token_id in ordered]
+            self._candidates[mask] = self._finder.candidates.order(self._words_W)
         place.num_seen = self._num_seen.get(mask, 0)
         self._num_seen[mask] = place.num_seen + 1
-        place.candidates = self._with_fragments(place, self._candidates[mask])
+        place.candidates = self._candidates[mask]
         place.untried = set(range(len(place.candidates)))
         for order in self._orders:
             order.push(place)
-
-    def _with_fragments(self, place: _Place, steps: list[_Step]) -> list[_Step]:
-        """The fragments that may begin here stand before all but what closes a text.
-
-        Only those behind the last one used: straight on, a text gets each of them once, and so
-        what any of several patterns looks for.
-        """
-        numbers = np.flatnonzero(is_allowed(self._words_W, self._fragment_starts)).tolist()
-        usable = [_Step(self._fragments[i], i + 1) for i in numbers if i >= place.num_used]
-        if not usable:
-            return steps
-        closes = bool(steps) and self._finder.pieces[steps[0].token_ids[0]].startswith(b'"')
-        return steps[:closes] + usable + steps[closes:]
 
     def _keep(self, token_ids: list[int]) -> bool:
         """Remember an end if none so far is as short; divided anew where that may help."""

@@ -22,7 +22,6 @@ import msgspec
 
 from sglite.errors import RequestError
 from sglite.grammar.backend import GrammarBackend, GrammarTooComplexError
-from sglite.grammar.fragments import find_fragments
 from sglite.grammar.trial import try_out
 from sglite.ipc.frames import encode
 from sglite.ipc.grammar_messages import GrammarSetup, Vet, Vetted
@@ -117,13 +116,10 @@ def _shortest_end(
     spec: GrammarSpec, backend: GrammarBackend, ends: EndFinder, *, num_words: int
 ) -> list[int]:
     compiled = backend.compile(spec)
-    fragments = find_fragments(spec)
     began_s, end = time.thread_time(), None
     for effort in END_EFFORTS:
         if end is None and time.thread_time() - began_s < END_SEARCH_S:
-            end = ends.find(
-                compiled.start(), max_tokens=MAX_END_TOKENS, fragments=fragments, effort=effort
-            )
+            end = ends.find(compiled.start(), max_tokens=MAX_END_TOKENS, effort=effort)
     if end is None:
         raise RequestError(
             f"no text was found that fits {spec.kind}; give it an easier way to an end",
