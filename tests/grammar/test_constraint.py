@@ -282,6 +282,11 @@ def test_thoughts_do_not_begin_where_no_answer_fits_behind_them():
     assert short.take(THINK).is_cut
 
 
+def test_thoughts_that_may_not_have_a_token_do_not_begin():
+    options = {"thinking": MAY_THINK, "max_thinking_tokens": 0}
+    assert THINK not in legal(constrain(PERSON, 100, **options))
+
+
 @pytest.mark.parametrize("budget", [0, 1, 4])
 def test_thoughts_end_when_their_budget_is_used_up(budget):
     for constraint in (free(IS_OPEN, budget), constrain(PERSON, 100, thinking=IS_OPEN)):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 
 from sglite.grammar import trial
@@ -45,3 +48,13 @@ def test_a_walk_stops_at_the_end() -> None:
 def test_too_much_work_in_the_middle_is_found(text: bytes) -> None:
     with pytest.raises(GrammarTooComplexError):
         try_out(FakeCompiled(text, 0), list(text), num_words=8)  # type: ignore[arg-type]
+
+
+def test_each_token_that_a_mask_allows_is_drawn_and_no_other() -> None:
+    words_W = np.zeros(3, np.int32)
+    allowed = {0, 31, 70, 95}
+    for token_id in allowed:
+        words_W.view(np.uint32)[token_id >> 5] |= np.uint32(1 << (token_id & 31))
+    chooser = random.Random(1)
+    assert {trial._draw(words_W, chooser) for _ in range(200)} == allowed
+    assert trial._draw(np.zeros(3, np.int32), chooser) is None

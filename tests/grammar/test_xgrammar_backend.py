@@ -7,6 +7,7 @@ import pytest
 from sglite.grammar.backend import GrammarBackend
 from sglite.grammar.backends import make_backend
 from sglite.grammar.vocabulary import Vocabulary
+from sglite.request import GrammarSpec
 from tests.grammar import backend_contract
 from tests.grammar.small_vocabularies import byte_vocabulary
 
@@ -33,3 +34,10 @@ class TestEveryGrammar(backend_contract.EveryGrammar):
 
 class TestEveryBackend(backend_contract.EveryBackend):
     pass
+
+
+def test_characters_that_share_their_first_bytes_force_no_part_of_one(
+    backend: GrammarBackend,
+) -> None:
+    matcher = backend.compile(GrammarSpec("regex", "[äöü]x")).start()
+    assert matcher.forced_tokens() == []

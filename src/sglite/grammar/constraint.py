@@ -201,10 +201,13 @@ class Constraint:
         )
 
     def _has_room_for_thoughts(self) -> bool:
-        """Whether the tokens that begin and end thoughts leave room for an answer."""
+        """Whether there may be thoughts, and their two marks leave room for an answer."""
         if self._thinking is None or self._thinking.start_token_id is None:
             return False
-        return self._matcher is None or self._num_left >= 2 + len(self._state.end or ())
+        if self._matcher is None:
+            return True  # nothing keeps a model from beginning some
+        has_budget = self._max_thinking_tokens != 0
+        return has_budget and self._num_left >= 2 + len(self._state.end or ())
 
     def _take_thought(self, token_id: int) -> Taken:
         assert self._thinking is not None

@@ -42,7 +42,21 @@ def _walk(matcher: Matcher, words_W: Words, chooser: random.Random) -> None:
         taken_s = time.thread_time() - began_s
         if taken_s > MAX_MASK_S:
             raise GrammarTooComplexError(f"a mask takes {taken_s:.2f} s; at most {MAX_MASK_S} s")
-        legal = np.flatnonzero(np.unpackbits(words_W.view(np.uint8), bitorder="little"))
-        if not len(legal):
+        token_id = _draw(words_W, chooser)
+        if token_id is None:
             return
-        matcher.accept([int(legal[chooser.randrange(len(legal))])])
+        matcher.accept([token_id])
+
+
+def _draw(words_W: Words, chooser: random.Random) -> int | None:
+    """A token that the mask allows, None where it allows none.
+
+    Not all are as likely: a word is drawn, then one of its bits, since a look at each bit of a
+    large vocabulary takes longer than its mask.
+    """
+    used = np.flatnonzero(words_W)
+    if not len(used):
+        return None
+    index = int(used[chooser.randrange(len(used))])
+    word = int(words_W[index])
+    return index * 32 + chooser.choice([bit for bit in range(32) if word >> bit & 1])

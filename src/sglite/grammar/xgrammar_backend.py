@@ -70,7 +70,10 @@ class XgrammarMatcher:
 
     def forced_tokens(self) -> list[int]:
         """The tokens that every text from here on begins with."""
-        forced = self._native.find_jump_forward_string().encode("utf-8")
+        try:
+            forced = self._native.find_jump_forward_string().encode("utf-8")
+        except UnicodeDecodeError:  # it would begin or end within a character
+            return []
         token_ids = self._tokens.encode(forced) if forced else []
         count = self.count_allowed(token_ids)
         return self._tokens.without_open_end(token_ids[:count])
