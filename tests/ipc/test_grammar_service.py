@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sglite.errors import CapacityError, RequestError
 from sglite.grammar.vocabulary import read_vocabulary
 from sglite.ipc.grammar_messages import GrammarSetup
 from sglite.ipc.grammar_service import (
+    LATE_S,
     MAX_CACHE_BYTES,
     GrammarService,
     Outcome,
@@ -224,6 +226,28 @@ def test_memory_stays_within_its_bound() -> None:
         asker.wait_for(start + 100)
         assert 90_000 < service.num_cached_bytes <= 100_000
     assert all(isinstance(outcome, PreparedGrammar) for _, outcome in asker.told)
+    service.close()
+
+
+def test_one_that_was_late_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make_service(limit_s=0.3, patience_s=WAIT_S)
+    asker = Asker(service)
+    late = asker.outcome("hang")
+    assert isinstance(late, RequestError)
+    known = service.helper_pids
+    asker.ask("hang")
+    assert isinstance(asker.told[-1][1], RequestError), "it was tried again at once"
+    now = time.monotonic
+    monkeypatch.setattr("sglite.ipc.grammar_service.time.monotonic", lambda: now() + 2 * LATE_S)
+    assert isinstance(asker.outcome("hang"), RequestError)
+    wait_until(lambda: service.helper_pids not in ([], known))
+    service.close()
+
+
+def test_the_first_one_waits_for_the_process_and_then_as_usual() -> None:
+    service = make_service(limit_s=WAIT_S, patience_s=0.05)
+    asker = Asker(service)
+    assert isinstance(asker.outcome("good"), PreparedGrammar), "the start took its patience"
     service.close()
 
 

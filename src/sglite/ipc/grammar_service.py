@@ -5,11 +5,13 @@
 
 A grammar is compiled here only after a process that may be ended has done the same: what hangs,
 crashes or eats memory does so there. Each worker is a thread with such a process, both started when
-the grammars that wait ask for them. Whoever asked is answered within PATIENCE_S, come what may.
+the grammars that wait ask for them. Whoever asked is answered within PATIENCE_S, come what may; the
+first ones also wait until the first process is there.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
@@ -37,6 +39,10 @@ LIMIT_S = 3.0
 """How long one grammar may take."""
 PATIENCE_S = 4.5
 """How long somebody waits for a grammar, with those before it."""
+START_PATIENCE_S = 20.0
+"""How much longer while the first process starts: a vocabulary of 150,000 tokens takes seconds."""
+LATE_S = 30.0
+"""How long a grammar that took too long is refused at once: it may have been the machine's fault."""
 RETRY_AFTER_S = 2.0
 MAX_QUEUED = 256
 MAX_CACHE_BYTES = 64 << 20
@@ -54,10 +60,16 @@ class PreparedGrammar:
 
 
 class _Refusal(NamedTuple):
-    """What a RequestError is made of."""
+    """What a RequestError is made of. ``until_s``: when it is to be tried again; None: never."""
 
     message: str
     param: str | None
+    until_s: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True where another try may end otherwise."""
+        return self.until_s is not None and time.monotonic() >= self.until_s
 
 
 _Result = PreparedGrammar | _Refusal | None
@@ -98,7 +110,8 @@ class GrammarService:
         self._cache: GrammarCache[PreparedGrammar | _Refusal] = GrammarCache(max_cache_bytes)
         self._jobs: dict[GrammarSpec, _Job] = {}
         self._queue: deque[_Job] = deque()
-        self._deadlines: deque[tuple[float, _Job, int]] = deque()
+        self._deadlines: list[tuple[float, int, _Job]] = []
+        self._has_started = False
         self._num_waiters = 0
         self._num_idle = 0
         self._helpers: list[GrammarHelper] = []
@@ -109,6 +122,8 @@ class GrammarService:
         """Call ``done`` once, with the outcome; not at all once the service was closed."""
         with self._news:
             known = self._cache.get(spec)
+            if isinstance(known, _Refusal) and known.is_over:
+                known = None
             is_told_later = known is None and self._try_enqueue(spec, done)
         if not is_told_later:
             done(_outcome(known))
@@ -148,7 +163,9 @@ class GrammarService:
             self._add_threads()
         self._num_waiters += 1
         job.waiters[self._num_waiters] = done
-        self._deadlines.append((time.monotonic() + self._patience_s, job, self._num_waiters))
+        patience_s = self._patience_s + (0.0 if self._has_started else START_PATIENCE_S)
+        deadline_s = time.monotonic() + patience_s
+        heapq.heappush(self._deadlines, (deadline_s, self._num_waiters, job))
         self._news.notify_all()
         return True
 
@@ -180,7 +197,7 @@ class GrammarService:
                 if left_s is None or left_s > 0:
                     self._news.wait(left_s)
                     continue
-                _, job, number = self._deadlines.popleft()
+                _, number, job = heapq.heappop(self._deadlines)
                 done = job.waiters.pop(number, None)
                 if done is None:
                     continue  # it was told long ago
@@ -232,7 +249,8 @@ class GrammarService:
             return self._prepare(spec, helper)
         except HelperLateError:
             log_event(logger, logging.WARNING, "grammar_too_slow", kind=spec.kind)
-            reason = f"takes longer than {self._limit_s:g} s to compile"
+            reason = f"{spec.kind} takes longer than {self._limit_s:g} s to compile; simplify it"
+            return _Refusal(reason, spec.kind, time.monotonic() + LATE_S)
         except HelperDiedError as error:
             log_event(logger, logging.WARNING, "grammar_crashed", exit_code=error.exit_code)
             if error.was_killed:
@@ -262,6 +280,8 @@ class GrammarService:
         """Once more where somebody else killed the process: that is no fault of the grammar."""
         helper.start(self._tools.setup())
         self._tools.backend()  # made while the process makes its own
+        helper.wait_until_ready()
+        self._note_start()
         try:
             return helper.vet(spec, limit_s=self._limit_s)
         except HelperDiedError as error:
@@ -269,6 +289,19 @@ class GrammarService:
                 raise
         helper.start(self._tools.setup())
         return helper.vet(spec, limit_s=self._limit_s)
+
+    def _note_start(self) -> None:
+        """A process is ready: whoever waits since before has the usual patience from now on."""
+        with self._news:
+            if self._has_started:
+                return
+            self._has_started = True
+            latest_s = time.monotonic() + self._patience_s
+            self._deadlines = [
+                (min(due_s, latest_s), number, job) for due_s, number, job in self._deadlines
+            ]
+            heapq.heapify(self._deadlines)
+            self._news.notify_all()
 
 
 def _busy() -> CapacityError:
