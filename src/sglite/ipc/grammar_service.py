@@ -42,7 +42,7 @@ PATIENCE_S = 4.5
 START_PATIENCE_S = 20.0
 """How much longer while the first process starts: a vocabulary of 150,000 tokens takes seconds."""
 LATE_S = 30.0
-"""How long a grammar that took too long is refused at once: it may have been the machine's fault."""
+"""How long one that took too long is refused at once: it may have been the machine's fault."""
 RETRY_AFTER_S = 2.0
 MAX_QUEUED = 256
 MAX_CACHE_BYTES = 64 << 20
