@@ -11,11 +11,6 @@ import pytest
 
 from sglite import LLM, lang
 from sglite.errors import RequestError
-from sglite.validation import sampling_params
-
-pytestmark = pytest.mark.skipif(
-    "regex" in sampling_params.UNSUPPORTED, reason="the engine does not take grammars yet"
-)
 
 CODE = r"[A-C]{2}-[0-9]{3}"
 SCHEMA = {
