@@ -139,7 +139,9 @@ def test_every_engine_gives_valid_answers(engine: str, random_model: Path) -> No
         tally, answers = check(llm, everything(100, 50, 30), margins=[0, 100])
         samples, _ = check(llm, schema_cases(range(100, 120)), margins=[0, 40], n=4)
     assert not tally.wrong and not samples.wrong, f"{tally}\n{samples}"
-    has_jumped = any(answer.num_jumped_tokens for answer in answers)
+    # An answer that is led to its end gets that at once, also without jumps.
+    uncut = [answer for answer in answers if answer.finish_reason is FinishReason.STOP]
+    has_jumped = any(answer.num_jumped_tokens for answer in uncut)
     assert has_jumped == (engine != "no-jumps")
     if engine == "retraction":
         assert any(answer.num_retractions for answer in answers)

@@ -240,7 +240,7 @@ def test_bombs_leave_a_stream_as_quick_as_it_was(server: LiveServer) -> None:
 def test_the_death_of_the_server_ends_a_process_that_is_compiling(server: LiveServer) -> None:
     with server.client() as client:
         ask(client, GOOD)
-    bomb = threading.Thread(target=_ask_and_fail, args=(server, SLOW_BOMBS["one of thirty back"]))
+    bomb = threading.Thread(target=_ask_and_fail, args=(server, SLOW_BOMBS["deep rules"]))
     bomb.start()
     time.sleep(0.5)
     os.kill(server.process.pid, signal.SIGKILL)
