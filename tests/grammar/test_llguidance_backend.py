@@ -110,6 +110,14 @@ def test_closing_makes_no_options_disjoint(backend):
         backend.compile(GrammarSpec("json_schema", json.dumps({"oneOf": options})))
 
 
+@pytest.mark.parametrize("schema", [{"contains": {}}, {"oneOf": [{"minimum": 1}, {"maximum": 2}]}])
+def test_a_schema_of_a_tag_is_called_by_its_source(backend, schema):
+    part = {"type": "json_schema", "json_schema": schema, "source": "tools[3].function.parameters"}
+    with pytest.raises(RequestError, match=r"^tools\[3\].function.parameters has key") as caught:
+        backend.compile(GrammarSpec("structural_tag", json.dumps({"format": part})))
+    assert caught.value.param == "tools[3].function.parameters"
+
+
 def test_overlapping_options_are_ignored_where_that_is_allowed(backend):
     text = json.dumps({"oneOf": [{"type": "number"}, {"type": "integer"}]})
     with pytest.raises(RequestError, match="oneOf"):

@@ -253,18 +253,18 @@ class LlguidanceBackend:
                 content.schema,
                 ENFORCED,
                 ignores_keywords=spec.ignores_keywords,
-                param=spec.kind,
+                param=content.source,
             )
             options = self._json_options()
             ignored.update(prepared.ignored)
             if self._needs_one_of(prepared.schema, options):
+                if not spec.ignores_keywords:
+                    raise not_enforced(tuple(sorted({*ignored, "oneOf"})), content.source)
                 ignored.add("oneOf")
                 options["coerce_one_of"] = True
             return JsonContent({**close_objects(prepared.schema), "x-guidance": options})
 
         checked = map_contents(parsed, prepare)
-        if "oneOf" in ignored and not spec.ignores_keywords:
-            raise not_enforced(tuple(sorted(ignored)), spec.kind)
         grammar = LLMatcher.grammar_from_lark(lark_of_tags(checked))
         return self._finish(grammar, spec.kind, tuple(sorted(ignored)))
 

@@ -61,6 +61,12 @@ def choices(field: str, value: object) -> tuple[str, ...]:
         raise RequestError(
             f"{field} must have from 1 to {MAX_CHOICES:,} strings, got {len(value):,}", param=field
         )
+    if "" in value:
+        raise RequestError(
+            f"{field}[{value.index('')}] is empty, and an answer has at least one character; leave "
+            "it out",
+            param=field,
+        )
     texts = tuple(string(field, each, max_length=MAX_CHOICE_CHARACTERS) for each in value)
     num_characters = sum(map(len, texts))
     if num_characters > MAX_GRAMMAR_CHARACTERS:
