@@ -80,7 +80,7 @@ def test_an_empty_text_is_none(check):
 
 
 def test_an_empty_choice_is_named():
-    assert "field[1] is empty" in str(refused(choices, ["a", "", "b"]))
+    assert "got none in field[1]" in str(refused(choices, ["a", "", "b"]))
 
 
 def test_choices_are_a_bounded_list_of_texts():

@@ -63,8 +63,14 @@ def choices(field: str, value: object) -> tuple[str, ...]:
         )
     if "" in value:
         raise RequestError(
-            f"{field}[{value.index('')}] is empty, and an answer has at least one character; leave "
-            "it out",
+            f"{field} must have from 1 to {MAX_CHOICE_CHARACTERS:,} characters, got none "
+            f"in {field}[{value.index('')}]",
+            param=field,
+        )
+    if "" in value:
+        raise RequestError(
+            f"{field} must have from 1 to {MAX_CHOICE_CHARACTERS:,} characters, got none "
+            f"in {field}[{value.index('')}]",
             param=field,
         )
     texts = tuple(string(field, each, max_length=MAX_CHOICE_CHARACTERS) for each in value)

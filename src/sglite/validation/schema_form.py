@@ -11,7 +11,7 @@ from typing import Any
 from sglite.errors import RequestError
 from sglite.validation.fields import shown
 
-MAX_PATH_CHARACTERS = 200
+SHOWN_PATH_CHARACTERS = 200
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 SCHEMAS = ("additionalProperties", "items", "not")
 LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -23,7 +23,7 @@ def check_schema_form(field: str, schema: Mapping[str, Any]) -> None:
     todo: list[tuple[str, Any]] = [(field, schema)]
     while todo:
         path, part = todo.pop()
-        path = path if len(path) < MAX_PATH_CHARACTERS else f"{field}..."
+        path = path if len(path) < SHOWN_PATH_CHARACTERS else f"{field}..."
         if isinstance(part, bool):
             continue
         if not isinstance(part, dict):
