@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -147,10 +147,8 @@ class LLM:
             "continue_final_message": continue_final_message,
         }
         prompts = [self._tokenizer().encode_chat(chat, **template) for chat in batch]
-        defaults = self.chat_sampling_params()
-        opened = self._open_all(
-            prompts, sampling_params, defaults=defaults, is_chat=True, **options
-        )
+        variables = chat_template_kwargs or {}
+        opened = self._open_all(prompts, sampling_params, template_kwargs=variables, **options)
         return self._finish(opened, is_single=is_single, show_progress=show_progress)
 
     def stream(
@@ -172,10 +170,8 @@ class LLM:
         prompt = self._tokenizer().encode_chat(
             messages, tools=tools, template_kwargs=chat_template_kwargs
         )
-        defaults = self.chat_sampling_params()
-        opened = self._open_all(
-            [prompt], sampling_params, defaults=defaults, is_chat=True, is_streamed=True, **options
-        )
+        options |= {"template_kwargs": chat_template_kwargs or {}, "is_streamed": True}
+        opened = self._open_all([prompt], sampling_params, **options)
         return self._stream(opened)
 
     async def async_generate(
@@ -277,12 +273,14 @@ class LLM:
         prompts: list[Any],
         sampling_params: Sampling | list[Sampling],
         *,
-        defaults: SamplingParams | None = None,
-        is_chat: bool = False,
+        template_kwargs: Mapping[str, Any] | None = None,
         is_streamed: bool = False,
         **options: Any,
     ) -> list[OpenGeneration]:
-        """Check everything and make the requests; nothing runs yet."""
+        """Check everything and make the requests; nothing runs yet.
+
+        ``template_kwargs`` are those of chats; None for other prompts.
+        """
         per_prompt = sampling_params if isinstance(sampling_params, list) else None
         if per_prompt is not None and len(per_prompt) != len(prompts):
             raise RequestError(
@@ -292,10 +290,11 @@ class LLM:
             )
         logprobs, traits = read_options(options)
         traits = dataclasses.replace(traits, is_streamed=is_streamed)
+        defaults = None if template_kwargs is None else self.chat_sampling_params()
         opened: list[OpenGeneration] = []
         for number, prompt in enumerate(prompts):
             token_ids = self._encode(prompt)
-            thinking = self._thinking(token_ids, is_chat=is_chat)
+            thinking = self._thinking(token_ids, template_kwargs)
             chosen = per_prompt[number] if per_prompt is not None else sampling_params
             assert not isinstance(chosen, list)
             counter = next(self._ids)
@@ -314,11 +313,13 @@ class LLM:
                 opened.append(OpenGeneration(request, len(opened), assembler))
         return opened
 
-    def _thinking(self, prompt_token_ids: list[int], *, is_chat: bool) -> Thinking | None:
+    def _thinking(
+        self, token_ids: list[int], template_kwargs: Mapping[str, Any] | None
+    ) -> Thinking | None:
         """Where the answer's thoughts are, so that a grammar leaves them alone."""
-        if is_chat:
-            return self._model_format.chat_thinking(prompt_token_ids, is_off=False)
-        return self._model_format.thinking(prompt_token_ids, may_begin=False)
+        if template_kwargs is None:
+            return self._model_format.thinking(token_ids, may_begin=False)
+        return self._model_format.chat_thinking(token_ids, template_kwargs)
 
     def _encode(self, prompt: Prompt) -> list[int]:
         return self._tokenizer().encode(prompt) if isinstance(prompt, str) else prompt

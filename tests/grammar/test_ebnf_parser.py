@@ -63,3 +63,9 @@ def test_what_is_no_grammar_is_refused(text, message):
     with pytest.raises(RequestError, match=message) as caught:
         parse_ebnf(text)
     assert caught.value.param == "ebnf"
+
+
+@pytest.mark.parametrize("sign", ["=", ":", ":="])
+def test_other_signs_of_a_definition_are_told_the_one_that_is_known(sign):
+    with pytest.raises(RequestError, match="name ::= "):
+        parse_ebnf(f'root {sign} "a"')

@@ -74,3 +74,18 @@ def test_bad_schemas_are_refused(schema, message):
     with pytest.raises(RequestError, match=message) as caught:
         prepare(schema)
     assert caught.value.param == "json_schema"
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"properties": []}, r"has properties \[\], which has to be an object"),
+        ({"minLength": "2"}, "has minLength 2, which has to be a number"),
+        ({"required": [1]}, "which has to be a list of names"),
+        ({"pattern": 5}, "which has to be a text"),
+        ({"enum": {}}, "which has to be a list"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_the_right_one(schema, message):
+    with pytest.raises(RequestError, match=message):
+        prepare_schema(schema, ENFORCED, ignores_keywords=False)

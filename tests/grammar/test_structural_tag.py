@@ -65,3 +65,8 @@ def test_bad_tags_are_refused(parsed, message):
     with pytest.raises(RequestError, match=message) as caught:
         parse_structural_tag(parsed)
     assert caught.value.param == "structural_tag"
+
+
+def test_a_tag_of_neither_kind_is_told_both():
+    with pytest.raises(RequestError, match="structures with their triggers, or a format"):
+        parse_structural_tag({"type": "structural_tag"})

@@ -110,7 +110,8 @@ def test_it_never_imports_torch() -> None:
         (
             "endless",
             Vetted(
-                error="no text was found that fits regex; give it an easier way to an end",
+                error="no text was found that fits regex, of at most 65,536 tokens and in the time "
+                "for the search; give it an easier way to an end",
                 param="regex",
             ),
         ),

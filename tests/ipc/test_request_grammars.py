@@ -216,6 +216,30 @@ def test_a_fault_of_the_engine_is_told_to_those_who_wait(monkeypatch: pytest.Mon
     assert setting.service.is_closed
 
 
+def test_a_grammar_that_is_ready_when_the_engine_fails_comes_too_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setting = Setting()
+
+    def fail(engine: Engine) -> None:
+        setting.service.answer(prepared())
+        monkeypatch.setattr(Engine, "add", refuse_all)
+        raise RuntimeError("broken")
+
+    def refuse_all(engine: Engine, request: Request) -> None:
+        raise RuntimeError("a failed engine was asked")
+
+    setting.submit(with_grammar("a"))
+    setting.service.wait_for(1)
+    monkeypatch.setattr(Engine, "step", fail)
+    setting.submit(without_grammar("b"))
+    setting.caller.wait_for_ends(1)
+    setting.client.wait_until_stopped()
+    ((name, error),) = setting.caller.refusals
+    assert name is None and isinstance(error, EngineDeadError) and "broken" in str(error)
+    assert not setting.client._waiting and setting.service.is_closed
+
+
 def test_without_a_service_grammars_are_refused_and_say_why() -> None:
     setting = Setting()
     setting.grammars._service = None

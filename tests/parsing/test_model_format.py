@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from sglite.parsing.model_format import ModelFormat, find_model_format
+from sglite.tokenizer.chat_template import ChatTemplate
 from tests.server.fake_engine import embedded_tokenizer
 
 START, END = 3, 4
@@ -25,6 +27,7 @@ def encode(text: str) -> list[int]:
 def test_the_embedded_models_formats():
     formats = find()
     assert (formats.tool_format, formats.reasoning_format) == ("hermes", "qwen3")
+    assert not formats.thinks_by_default
     assert formats.thought_ids == (START, END)
     assert not formats.has_hidden_markers
 
@@ -73,12 +76,54 @@ def chat(**variables: Any) -> list[int]:
 
 def test_a_chats_thoughts():
     formats = find()
-    assert formats.chat_thinking(chat(enable_thinking=True), is_off=False).is_open
-    assert not formats.chat_thinking(chat(), is_off=False).is_open
-    assert formats.chat_thinking(chat(), is_off=True) is None
+    on = {"enable_thinking": True}
+    assert formats.chat_thinking(chat(**on), on).is_open
+    assert not formats.chat_thinking(chat(), on).is_open
+    assert formats.chat_thinking(chat(), None) is None, "this template thinks where it is told to"
+    assert (
+        not dataclasses.replace(formats, thinks_by_default=True).chat_thinking(chat(), {}).is_open
+    )
+
+
+QWEN3 = "{{ messages[0].content }}{% if enable_thinking is false %}<think></think>{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "is_on"),
+    [
+        (QWEN3, True),
+        ("{% if enable_thinking %}<think>{% endif %}</think>", False),
+        ("{% if thinking %}<think>{% else %}</think>{% endif %}", False),
+        ("It has no switch: <think></think>", True),
+        ("{{ raise_exception(enable_thinking) }}</think>", True),
+    ],
+)
+def test_whether_a_model_thinks_by_default_is_seen_in_what_is_rendered(
+    monkeypatch, template, is_on
+):
+    tokenizer = embedded_tokenizer()
+    monkeypatch.setitem(tokenizer._templates, "default", ChatTemplate(template))
+    assert find().thinks_by_default == is_on
+    assert find(reasoning_parser="deepseek-r1").thinks_by_default, "it always does"
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_off", "is_off_by_default"),
+    [
+        (None, False, True),
+        ({"other": 1}, False, True),
+        ({"enable_thinking": True}, False, False),
+        ({"thinking": True}, False, False),
+        ({"enable_thinking": False}, True, True),
+        ({"thinking": False}, True, True),
+    ],
+)
+def test_thoughts_may_be_off(variables, is_off, is_off_by_default):
+    assert ModelFormat(thinks_by_default=True).is_off(variables) == is_off
+    assert ModelFormat(thinks_by_default=False).is_off(variables) == is_off_by_default
 
 
 def test_a_model_of_the_deepseek_kind_thinks_at_once():
     formats = find(reasoning_parser="deepseek-r1")
-    assert formats.chat_thinking(chat(), is_off=False).is_open
-    assert formats.chat_thinking(chat(), is_off=True) is None
+    assert formats.chat_thinking(chat(), None).is_open
+    assert formats.chat_thinking(chat(), {"enable_thinking": False}) is None

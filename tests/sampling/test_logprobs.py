@@ -75,6 +75,17 @@ def test_rows_get_what_each_of_them_asked_for():
         assert_scored(scored, exact(logits[i], 0.8), asked[i])
 
 
+def test_tokens_that_a_mask_leaves_out_are_not_among_the_top():
+    params = LogprobParams(top_num=4, token_ids=(3, 9))
+    sampler = sampler_with(VOCAB, row_setup(0, SamplingParams(), params))
+    masks = torch.zeros(1, VOCAB, dtype=torch.bool)
+    masks[0, [9, 11]] = True
+    scored = sample(sampler, torch.randn(1, VOCAB), [0], masks=packed(masks)).logprobs[0]
+    assert {token for token, _ in scored.top} == {9, 11}
+    assert scored.chosen[0] == (3, float("-inf")), "it was asked for"
+    assert scored.chosen[1] in scored.top
+
+
 def test_top_tokens_start_with_the_greedy_one_even_among_equals():
     logits = torch.zeros(1, VOCAB)
     setup = row_setup(0, SamplingParams(temperature=0), LogprobParams(top_num=3))

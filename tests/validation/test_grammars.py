@@ -79,6 +79,10 @@ def test_an_empty_text_is_none(check):
     assert check("field", "") is None
 
 
+def test_an_empty_choice_is_named():
+    assert "got none in field[1]" in str(refused(choices, ["a", "", "b"]))
+
+
 def test_choices_are_a_bounded_list_of_texts():
     assert choices("field", ["a", "b"]) == choices("field", ("a", "b")) == ("a", "b")
     assert choices("field", []) == ()

@@ -23,6 +23,8 @@ FEW_WORDS = 64
 MAX_CANDIDATES = 128
 CLOSING_BYTES = frozenset(b'"}])>')
 SHORT_VALUES = (b"0", b'""', b"[]", b"{}", b"null", b"true", b"false", b'"', b"[", b"{", b"-", b"1")
+SPACES = (b" 0", b" ")
+"""Before a value; there are tokens such as ``" -"``, which begin a longer one."""
 FREE_TEXT = (b"z", b"Q", b" ", b"]", b"}")
 """Where all of these are allowed, the place is the middle of a string, and ``]`` closes nothing."""
 SAMPLED_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -105,7 +107,7 @@ def _closers_first(id_of: dict[bytes, int], *, is_text: bool = False) -> list[in
     if is_text:
         return [id_of[piece] for piece in quoted]
     brackets = [piece for piece in closers if not piece.startswith(b'"')]
-    values = [piece for piece in SHORT_VALUES if piece in id_of]
+    values = [piece for piece in (*SHORT_VALUES, *SPACES) if piece in id_of]
     return [id_of[piece] for piece in dict.fromkeys(brackets + values + quoted)]
 
 

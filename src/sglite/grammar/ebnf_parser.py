@@ -155,7 +155,8 @@ class _Scanner:
         while self._at < len(self._text) and _is_name_char(self._text[self._at]):
             self._at += 1
         if self._at == start:
-            fail(self._text, start, f"{char!r} is not expected")
+            hint = "; a rule is written as name ::= ..." if char in "=:" else ""
+            fail(self._text, start, f"{char!r} is not expected{hint}")
         return _Lexeme("name", self._text[start : self._at], start)
 
     def _quoted(self) -> str:

@@ -20,6 +20,7 @@ from sglite.grammar.expressions import rust_regex
 from sglite.grammar.lark import lark_of_ebnf, lark_of_tags
 from sglite.grammar.limits import parse_json
 from sglite.grammar.regex_parser import parse_regex
+from sglite.grammar.schema_closing import close_objects
 from sglite.grammar.schema_keywords import (
     Enforced,
     has_open_names,
@@ -239,7 +240,8 @@ class LlguidanceBackend:
             if not spec.ignores_keywords:
                 raise not_enforced(ignored, spec.kind)
             options["coerce_one_of"] = True
-        grammar = LLMatcher.grammar_from_json_schema(prepared.schema, overrides=options)
+        closed = close_objects(prepared.schema)
+        grammar = LLMatcher.grammar_from_json_schema(closed, overrides=options)
         return self._finish(grammar, spec.kind, ignored)
 
     def _compile_tag(self, spec: GrammarSpec) -> LlguidanceGrammar:
@@ -251,18 +253,18 @@ class LlguidanceBackend:
                 content.schema,
                 ENFORCED,
                 ignores_keywords=spec.ignores_keywords,
-                param=spec.kind,
+                param=content.source,
             )
             options = self._json_options()
             ignored.update(prepared.ignored)
             if self._needs_one_of(prepared.schema, options):
+                if not spec.ignores_keywords:
+                    raise not_enforced(tuple(sorted({*ignored, "oneOf"})), content.source)
                 ignored.add("oneOf")
                 options["coerce_one_of"] = True
-            return JsonContent({**prepared.schema, "x-guidance": options})
+            return JsonContent({**close_objects(prepared.schema), "x-guidance": options})
 
         checked = map_contents(parsed, prepare)
-        if "oneOf" in ignored and not spec.ignores_keywords:
-            raise not_enforced(tuple(sorted(ignored)), spec.kind)
         grammar = LLMatcher.grammar_from_lark(lark_of_tags(checked))
         return self._finish(grammar, spec.kind, tuple(sorted(ignored)))
 

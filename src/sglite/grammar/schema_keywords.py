@@ -61,6 +61,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 }
 """What the value of a keyword has to be."""
 LISTS_OF_NAMES = frozenset({"required", "type"})
+"""Lists of texts; ``type`` may be one text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,8 @@ class _SchemaFilter:
         if is_right and name in LISTS_OF_NAMES and isinstance(value, list):
             is_right = all(isinstance(item, str) for item in value)
         if not is_right:
-            raise self._refusal(f"has {str(value)[:80]!r} as {name}, which is no value of it")
+            wanted = "a list of names" if name in LISTS_OF_NAMES else _words_of(kinds)
+            raise self._refusal(f"has {name} {str(value)[:80]}, which has to be {wanted}")
 
     def _check_value(self, name: str, value: Any) -> None:
         """Refuse what a library that computes in double precision would take for another number.
@@ -235,6 +237,12 @@ class _SchemaFilter:
 
     def _refusal(self, what: str) -> RequestError:
         return RequestError(f"{self._param} {what}", param=self._param)
+
+
+def _words_of(kinds: Any) -> str:
+    """What JSON calls the types of a keyword's value."""
+    words = {list: "a list", dict: "an object", str: "a text"}
+    return words.get(kinds, "a number")
 
 
 def has_open_names(schema: dict[str, Any]) -> bool:

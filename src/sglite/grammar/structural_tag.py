@@ -19,6 +19,7 @@ from sglite.grammar.expressions import Expression, literal
 from sglite.grammar.regex_parser import parse_regex
 
 PARAM = "structural_tag"
+MAX_SOURCE_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ class Regular:
 
 @dataclass(frozen=True, slots=True)
 class JsonContent:
-    """A JSON value of a schema."""
+    """A JSON value of a schema; messages call that ``source``."""
 
     schema: Any
+    source: str = PARAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def parse_structural_tag(parsed: Any) -> Format:
         raise refusal('has to be an object with "type": "structural_tag"')
     if "format" in parsed:
         return _parse_format(parsed["format"])
+    if "structures" not in parsed:
+        raise refusal("needs structures with their triggers, or a format")
     structures = _listed(parsed, "structures")
     tags = [
         Tag(
@@ -151,7 +155,8 @@ def _parse_const(parsed: dict[str, Any]) -> Format:
 def _parse_schema(parsed: dict[str, Any]) -> Format:
     if parsed.get("style", "json") != "json":
         raise refusal(f"has a json_schema of style {parsed['style']!r}; only json is possible")
-    return JsonContent(parsed.get("json_schema", True))
+    source = _text(parsed, "source") if "source" in parsed else PARAM
+    return JsonContent(parsed.get("json_schema", True), source[:MAX_SOURCE_CHARS])
 
 
 def _parse_regex(parsed: dict[str, Any]) -> Format:

@@ -175,7 +175,7 @@ class XgrammarBackend:
                 content.schema,
                 ENFORCED,
                 ignores_keywords=spec.ignores_keywords,
-                param=spec.kind,
+                param=content.source,
             )
             ignored.update(prepared.ignored)
             return tags.JsonContent(prepared.schema)

@@ -226,6 +226,8 @@ class InProcessClient:
                 self._wake.notify()
 
     def _leave_waiting(self, request: Request, outcome: Outcome) -> None:
+        if self._has_stopped:
+            return  # it is told with all who are open, and a failed engine takes nothing
         waiting = self._waiting.get(request.request_id)
         if waiting is None or waiting.request is not request:
             return  # it was aborted meanwhile
@@ -283,6 +285,7 @@ class InProcessClient:
         self._read_inbox()
         refusals = {refuse for _, refuse in self._callers.values()}
         self._callers.clear()
+        self._waiting.clear()
         for refuse in refusals:
             refuse(None, self._dead())
         self._grammars.close()

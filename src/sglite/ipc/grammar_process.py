@@ -21,7 +21,7 @@ import msgspec
 
 from sglite.errors import RequestError
 from sglite.grammar.backend import GrammarBackend, GrammarTooComplexError
-from sglite.grammar.shortest_answer import shortest_answer
+from sglite.grammar.shortest_answer import MAX_END_TOKENS, shortest_answer
 from sglite.grammar.trial import try_out
 from sglite.ipc.frames import encode
 from sglite.ipc.grammar_messages import GrammarSetup, Vet, Vetted
@@ -113,7 +113,8 @@ def _shortest_end(
     end = shortest_answer(spec, compiled, ends)
     if end is None:
         raise RequestError(
-            f"no text was found that fits {spec.kind}; give it an easier way to an end",
+            f"no text was found that fits {spec.kind}, of at most {MAX_END_TOKENS:,} tokens and in "
+            "the time for the search; give it an easier way to an end",
             param=spec.kind,
         )
     try_out(compiled, end, num_words=num_words)

@@ -97,7 +97,9 @@ _TOOL_SIGNS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("llama3", (llama3.TAG,), ()),
     ("llama3", ("<|start_header_id|>", '"parameters": '), ()),
 )
-_CAN_SWITCH_THINKING = re.compile(r"\b(?:enable_thinking|thinking)\b")
+THINKING_SWITCHES = ("enable_thinking", "thinking")
+"""Variables by which templates know whether to think."""
+_CAN_SWITCH_THINKING = re.compile(rf"\b(?:{'|'.join(THINKING_SWITCHES)})\b")
 
 
 def detect_tool_format(template_source: str) -> str | None:
@@ -119,9 +121,12 @@ def detect_reasoning_format(template_source: str) -> str | None:
     if thoughts.END not in template_source:
         return None
     is_deepseek = "<｜Assistant｜>" in template_source
-    if is_deepseek and not _CAN_SWITCH_THINKING.search(template_source):
-        return "deepseek-r1"
-    return "qwen3"
+    return "deepseek-r1" if is_deepseek and not can_switch_thinking(template_source) else "qwen3"
+
+
+def can_switch_thinking(template_source: str) -> bool:
+    """Whether a chat template knows a variable that turns thoughts on or off."""
+    return _CAN_SWITCH_THINKING.search(template_source) is not None
 
 
 def markers(tool_format: str | None, reasoning_format: str | None) -> tuple[str, ...]:

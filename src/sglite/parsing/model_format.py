@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sglite.errors import RequestError
 from sglite.parsing.formats import (
     REASONING_FORMATS,
+    THINKING_SWITCHES,
+    can_switch_thinking,
     detect_reasoning_format,
     detect_tool_format,
     markers,
@@ -26,6 +29,7 @@ class ModelFormat:
     ``thought_ids`` are the tokens that begin and end thoughts; None where they are not single
     tokens. ``control_ids`` are tokens that stand in no text. ``has_hidden_markers``: some of the
     marks that a parser looks for are among them, so that they have to be shown.
+    ``thinks_by_default``: a chat that says nothing about thoughts gets some.
     """
 
     tool_format: str | None = None
@@ -33,6 +37,7 @@ class ModelFormat:
     thought_ids: tuple[int, int] | None = None
     control_ids: frozenset[int] = frozenset()
     has_hidden_markers: bool = False
+    thinks_by_default: bool = True
 
     def thinking(self, prompt_token_ids: Sequence[int], *, may_begin: bool) -> Thinking | None:
         """The thoughts of an answer to this prompt; None where it has none that tokens tell.
@@ -49,9 +54,16 @@ class ModelFormat:
             return None
         return Thinking(start_token_id=start_id, end_token_id=end_id, is_open=end == "open")
 
-    def chat_thinking(self, prompt_token_ids: Sequence[int], *, is_off: bool) -> Thinking | None:
-        """The same for a rendered chat; ``is_off``: the call asked for an answer without."""
-        thinking = self.thinking(prompt_token_ids, may_begin=not is_off)
+    def is_off(self, template_kwargs: Mapping[str, Any] | None) -> bool:
+        """Whether a chat with these variables for its template gets an answer without thoughts."""
+        said = [(template_kwargs or {}).get(name) for name in THINKING_SWITCHES]
+        return any(each is False for each in said) or not (self.thinks_by_default or any(said))
+
+    def chat_thinking(
+        self, prompt_token_ids: Sequence[int], template_kwargs: Mapping[str, Any] | None
+    ) -> Thinking | None:
+        """The same for a chat that was rendered with these variables."""
+        thinking = self.thinking(prompt_token_ids, may_begin=not self.is_off(template_kwargs))
         form = REASONING_FORMATS.get(self.reasoning_format or "")
         if thinking is None or form is None or not form.is_always_thinking:
             return thinking
@@ -85,7 +97,22 @@ def find_model_format(
         thought_ids=_thought_ids(tokenizer, reasoning_format),
         control_ids=special_ids | tokenizer.eos_token_ids,
         has_hidden_markers=any(_single_id(tokenizer, mark) in special_ids for mark in marks),
+        thinks_by_default=_thinks_by_default(tokenizer, template, reasoning_format),
     )
+
+
+def _thinks_by_default(tokenizer: Tokenizer, template: str, reasoning_format: str | None) -> bool:
+    """Whether a chat that says nothing is rendered otherwise than one that wants no thoughts."""
+    form = REASONING_FORMATS.get(reasoning_format or "")
+    if form is None or form.is_always_thinking or not can_switch_thinking(template):
+        return True
+    messages = [{"role": "user", "content": "Hello"}]
+    off = dict.fromkeys(THINKING_SWITCHES, False)
+    try:
+        said_nothing = tokenizer.render_chat(messages)
+        return said_nothing != tokenizer.render_chat(messages, template_kwargs=off)
+    except RequestError:
+        return True
 
 
 def _settled(option: str, detected: str | None) -> str | None:

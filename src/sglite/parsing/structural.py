@@ -12,9 +12,10 @@ def const(text: str) -> Format:
     return {"type": "const_string", "value": text}
 
 
-def json_value(schema: object) -> Format:
-    """A JSON value of a schema."""
-    return {"type": "json_schema", "json_schema": schema}
+def json_value(schema: object, source: str | None = None) -> Format:
+    """A JSON value of a schema; ``source`` is where that came from, for messages about it."""
+    named = {} if source is None else {"source": source}
+    return {"type": "json_schema", "json_schema": schema, **named}
 
 
 def sequence(*parts: Format) -> Format:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from sglite.errors import ConfigError, RequestError
@@ -88,6 +89,7 @@ def tool_call_tag(
     *,
     at_least_one: bool,
     is_parallel: bool,
+    sources: Sequence[str | None] = (),
 ) -> str:
     """The structural tag, as JSON text, of answers that call ``functions`` in ``tool_format``.
 
@@ -98,6 +100,7 @@ def tool_call_tag(
 
     Args:
         functions: OpenAI's ``{"name": ..., "parameters": {...}, "strict": ...}``, at least one.
+        sources: what messages call the ``parameters`` of each function.
 
     Raises:
         ConfigError: the format is not known.
@@ -114,12 +117,16 @@ def tool_call_tag(
         (str(one["name"]), _parameters(one) if at_least_one or one.get("strict") else loose(one))
         for one in functions
     ]
+    arguments = [
+        (name_of_one, json_value(schema, source))
+        for (name_of_one, schema), source in zip_longest(schemas, sources)
+    ]
     if name == "pythonic":
         form = pythonic_format(schemas, at_least_one=at_least_one, is_parallel=is_parallel)
     elif at_least_one:
-        form = _calls_alone(_SPELLINGS[name], schemas, is_parallel)
+        form = _calls_alone(_SPELLINGS[name], arguments, is_parallel)
     else:
-        form = _calls_in_text(_SPELLINGS[name], schemas, is_parallel)
+        form = _calls_in_text(_SPELLINGS[name], arguments, is_parallel)
     return json.dumps({"type": "structural_tag", "format": form}, ensure_ascii=False)
 
 
@@ -147,28 +154,30 @@ def _names_alone(function: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "object", "properties": {name: {} for name in names}}
 
 
-def _calls(spelling: _Spelling, schemas: Sequence[tuple[str, Any]], is_parallel: bool) -> Format:
+def _calls(
+    spelling: _Spelling, arguments: Sequence[tuple[str, Format]], is_parallel: bool
+) -> Format:
     tags = [
-        tag(spelling.begin.replace("NAME", name), json_value(schema), spelling.end)
-        for name, schema in schemas
+        tag(spelling.begin.replace("NAME", name), values, spelling.end)
+        for name, values in arguments
     ]
     return separated(tags, spelling.separator, is_parallel=is_parallel)
 
 
 def _calls_alone(
-    spelling: _Spelling, schemas: Sequence[tuple[str, Any]], is_parallel: bool
+    spelling: _Spelling, arguments: Sequence[tuple[str, Format]], is_parallel: bool
 ) -> Format:
-    calls = _calls(spelling, schemas, is_parallel)
+    calls = _calls(spelling, arguments, is_parallel)
     if not spelling.opening:
         return calls
     return sequence(const(spelling.opening), calls, const(spelling.closing))
 
 
 def _calls_in_text(
-    spelling: _Spelling, schemas: Sequence[tuple[str, Any]], is_parallel: bool
+    spelling: _Spelling, arguments: Sequence[tuple[str, Format]], is_parallel: bool
 ) -> Format:
     """Text with calls in it: each on its own, or all together where something is around them."""
-    calls = _calls(spelling, schemas, is_parallel)
+    calls = _calls(spelling, arguments, is_parallel)
     tags = calls["tags"]
     if spelling.opening:
         tags = [tag(spelling.opening, calls, spelling.closing)]

@@ -2,13 +2,15 @@
 
 Natural logarithms. For output tokens: the log-softmax after penalties, bias, mask and
 temperature, before top-k, top-p and min-p; plain for greedy rows. For prompt tokens: the raw
-log-softmax of the model, whatever the temperature. A token that is masked out has -inf.
+log-softmax of the model, whatever the temperature. A token that is masked out has -inf where it was
+asked for by its id, and is not among the most likely ones.
 
 Shape legend: L positions scored, V vocab, K top tokens, C chosen ids of all positions, E hidden.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -67,7 +69,8 @@ class LogprobTensors:
         scored = []
         for i, params in enumerate(self.selection.params):
             span = slice(i * max_top, i * max_top + min(params.top_num, max_top))
-            pairs = tuple(zip(top_ids[span], top[span], strict=True))
+            ranked = zip(top_ids[span], top[span], strict=True)
+            pairs = tuple(pair for pair in ranked if pair[1] != -math.inf)
             asked = tuple((token_id, next(chosen)) for token_id in params.token_ids)
             scored.append(TokenLogprobs(token_ids[i], floats[i], pairs, asked))
         return scored

@@ -61,6 +61,18 @@ def choices(field: str, value: object) -> tuple[str, ...]:
         raise RequestError(
             f"{field} must have from 1 to {MAX_CHOICES:,} strings, got {len(value):,}", param=field
         )
+    if "" in value:
+        raise RequestError(
+            f"{field} must have from 1 to {MAX_CHOICE_CHARACTERS:,} characters, got none "
+            f"in {field}[{value.index('')}]",
+            param=field,
+        )
+    if "" in value:
+        raise RequestError(
+            f"{field} must have from 1 to {MAX_CHOICE_CHARACTERS:,} characters, got none "
+            f"in {field}[{value.index('')}]",
+            param=field,
+        )
     texts = tuple(string(field, each, max_length=MAX_CHOICE_CHARACTERS) for each in value)
     num_characters = sum(map(len, texts))
     if num_characters > MAX_GRAMMAR_CHARACTERS:

@@ -47,19 +47,7 @@ def test_fields_become_variables_that_the_template_knows(template, body, variabl
 def test_variables_of_the_call_win():
     body = {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": True}}
     found = read(**body)
-    assert found.template_kwargs == {"enable_thinking": True} and not found.is_off
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"chat_template_kwargs": {"enable_thinking": False}},
-        {"reasoning_effort": "none"},
-        {"thinking": False},
-    ],
-)
-def test_thoughts_may_be_off(body):
-    assert read(**body).is_off
+    assert found.template_kwargs == {"enable_thinking": True}
 
 
 def test_a_budget_may_stand_in_thinking():

@@ -88,6 +88,8 @@ def test_the_tag_says_whether_and_how_often_to_call():
         ({"tools": [tool("x" * 129)]}, "tools[0].function.name"),
         ({"tools": [tool(5)]}, "tools[0].function.name"),
         ({"tools": [tool("f", parameters=[])]}, "tools[0].function.parameters"),
+        ({"tools": [tool("f", parameters={"type": "objec"})]}, "tools[0].function.parameters"),
+        ({"tools": [tool("f", parameters={"properties": []})]}, "tools[0].function.parameters"),
         ({"tools": [tool("f", strict="yes")]}, "tools[0].function.strict"),
         ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name"),
         ({"tools": BOTH, "tool_choice": 5}, "tool_choice"),
@@ -110,6 +112,12 @@ def test_bad_tools_name_their_field(body, param):
 def test_an_unknown_name_and_a_double_one_are_named():
     assert "get_money" in str(refusal(tools=BOTH, tool_choice=named("get_money")))
     assert "get_weather" in str(refusal(tools=[WEATHER, WEATHER]))
+
+
+def test_the_tag_names_the_tool_that_a_schema_is_of():
+    tag = use(tools=BOTH, tool_choice=named("get_time")).tag
+    assert '"source": "tools[1].function.parameters"' in tag
+    assert "tools[0]" not in tag
 
 
 def test_tools_are_checked_also_where_none_may_be_called():

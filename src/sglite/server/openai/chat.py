@@ -82,7 +82,7 @@ class ChatRoute:
             continue_final_message=call.continue_final_message,
             template_kwargs=call.reasoning.template_kwargs,
         )
-        thinking = self._front.model_format.chat_thinking(token_ids, is_off=call.reasoning.is_off)
+        thinking = self._front.model_format.chat_thinking(token_ids, call.reasoning.template_kwargs)
         opened = self._open(call, token_ids, thinking)
         options = call.options
         meter = UsageMeter(opened, samples_per_prompt=options.sampling.n)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sglite.errors import RequestError
+from sglite.parsing.formats import THINKING_SWITCHES
 from sglite.server.openai.options import flag
 from sglite.validation.fields import number, shown
 from sglite.validation.sampling_params import CHECKS
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-SWITCHES = ("enable_thinking", "thinking")
-"""Variables by which templates know whether to think."""
 THINKING_TYPES = {"enabled": True, "disabled": False}
 
 
@@ -23,16 +22,14 @@ class ReasoningOptions:
     """How thoughts are asked for and shown.
 
     ``is_separate``: they have fields of their own in the answer, otherwise they stay in its text.
-    ``is_shown`` false leaves them out, ``is_streamed`` false sends them in one piece. ``is_off``:
-    the call wants none. ``template_kwargs`` are the call's, with what its other fields make of
-    them; as they came where they are no object. ``ignored`` are fields that the template does not
-    know.
+    ``is_shown`` false leaves them out, ``is_streamed`` false sends them in one piece.
+    ``template_kwargs`` are the call's, with what its other fields make of them; as they came where
+    they are no object. ``ignored`` are fields that the template does not know.
     """
 
     is_separate: bool = True
     is_shown: bool = True
     is_streamed: bool = True
-    is_off: bool = False
     max_tokens: int | None = None
     template_kwargs: Any = None
     ignored: tuple[str, ...] = ()
@@ -60,7 +57,6 @@ def read_reasoning(body: Mapping[str, Any], template: str) -> ReasoningOptions:
         is_separate=flag(body, "separate_reasoning", default=True),
         is_shown=flag(body, "include_reasoning", default=True),
         is_streamed=flag(body, "stream_reasoning", default=True),
-        is_off=any((merged or {}).get(name) is False for name in SWITCHES),
         max_tokens=max_tokens,
         template_kwargs=kwargs if is_kept else merged,
         ignored=tuple(ignored),
@@ -101,7 +97,7 @@ def _thinking(value: object) -> tuple[bool | None, int | None]:
 
 def _set_switches(variables: dict[str, Any], template: str, is_on: bool) -> bool:
     """Set those switches that the template knows; whether there are any."""
-    known = [name for name in SWITCHES if _knows(template, name)]
+    known = [name for name in THINKING_SWITCHES if _knows(template, name)]
     variables.update(dict.fromkeys(known, is_on))
     return bool(known)
 

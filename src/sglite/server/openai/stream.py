@@ -123,8 +123,8 @@ def finish_fields(generation: Generation, eos_token_ids: frozenset[int]) -> Json
     """Why an answer ended, in SGLang's words and in vLLM's.
 
     ``stop_reason`` is ``matched_stop``, except that it is null for the model's own end.
-    ``ignored_schema_keywords`` were not enforced, if there are any. Raises HttpError (500) where
-    the request failed.
+    ``jumped_tokens`` of the answer were not decoded one by one, ``ignored_schema_keywords`` not
+    enforced, if there are any. Raises HttpError (500) where the request failed.
     """
     if generation.finish_reason is FinishReason.ERROR:
         message = generation.message or "the request failed"
@@ -136,6 +136,8 @@ def finish_fields(generation: Generation, eos_token_ids: frozenset[int]) -> Json
         "matched_stop": matched,
         "stop_reason": None if matched in eos_token_ids else matched,
     }
+    if generation.num_jumped_tokens:
+        fields["jumped_tokens"] = generation.num_jumped_tokens
     if generation.ignored_schema_keywords:
         fields["ignored_schema_keywords"] = list(generation.ignored_schema_keywords)
     return fields

@@ -11,6 +11,7 @@ from sglite.errors import RequestError
 from sglite.parsing.tool_grammar import tool_call_tag
 from sglite.tokenizer.messages import check_tools
 from sglite.validation.fields import boolean, shown
+from sglite.validation.schema_form import check_schema_form
 
 CHOICES = ("auto", "none", "required")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -54,9 +55,11 @@ def read_tools(body: Mapping[str, Any], tool_format: str | None) -> ToolUse:
         return ToolUse(shown=tools, names=frozenset(functions))
     is_named = isinstance(choice, dict)
     callable_ = {name: functions[name] for name in (choice if is_named else functions)}
+    places = {name: f"tools[{i}].function.parameters" for i, name in enumerate(functions)}
     tag = tool_call_tag(
         tool_format or "",
         list(callable_.values()),
+        sources=[places[name] for name in callable_],
         at_least_one=must_call,
         is_parallel=is_parallel and not is_named,
     )
@@ -109,6 +112,7 @@ def _checked_function(field: str, function: Function) -> str:
             f"{field}.parameters must be a JSON schema, an object, got {shown(parameters)}",
             param=f"{field}.parameters",
         )
+    check_schema_form(f"{field}.parameters", parameters or {})
     if function.get("strict") is not None:
         boolean(f"{field}.strict", function["strict"])
     return name
