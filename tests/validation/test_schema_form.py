@@ -12,12 +12,12 @@ from sglite.validation.schema_form import check_schema_form
 GOOD: list[dict[str, Any]] = [
     {},
     {"type": ["string", "null"], "properties": {"type": {"type": "integer"}}},
-    {"properties": {"a": True, "properties": {"enum": [{"type": "objec"}]}}, "required": ["a"]},
+    {"properties": {"a": True, "properties": {"enum": [{"type": "text"}]}}, "required": ["a"]},
     {"items": [{"type": "null"}], "anyOf": [{}], "additionalProperties": False, "x": 5},
     {"$defs": {"a": {"$ref": "#/$defs/a"}}, "const": {"type": 7}, "default": {"properties": 1}},
 ]
 BAD = [
-    ({"type": "objec"}, "f.type must be one of array, "),
+    ({"type": "text"}, "f.type must be one of array, "),
     ({"type": None}, "f.type must be"),
     ({"type": []}, "f.type must be"),
     ({"type": ["string", 5]}, "got 5"),
@@ -44,7 +44,7 @@ def test_what_is_none_is_named_with_its_place(schema: dict[str, Any], message: s
 
 
 def test_depth_costs_no_stack() -> None:
-    schema: dict[str, Any] = {"type": "objec"}
+    schema: dict[str, Any] = {"type": "text"}
     for _ in range(20_000):
         schema = {"items": schema}
     with pytest.raises(RequestError, match="must be one of"):

@@ -11,9 +11,11 @@ import pytest
 from sglite.request import FinishReason, OutputBatch
 from sglite.server.answer_stream import AnswerStream
 from sglite.server.front import Front
+from sglite.server.openai.stream import finish_fields
 from tests.server.asgi import events
 from tests.server.fake_engine import embedded_tokenizer
 from tests.server.openai_calls import CHAT, COMPLETIONS, USER, complete, hello_world, post
+from tests.test_wire import generation
 
 USAGE = {
     "prompt_tokens": 3,
@@ -241,3 +243,9 @@ def test_a_dead_engine_ends_an_open_stream_with_an_error_event(path):
         values = streamed(path, {"max_tokens": 100, "ignore_eos": True}, prepare)
     assert len(values) > 1
     assert values[-1]["error"]["code"] == "engine_dead"
+
+
+@pytest.mark.parametrize(("num_jumped", "told"), [(0, {}), (7, {"jumped_tokens": 7})])
+def test_a_choice_tells_how_many_tokens_were_jumped(num_jumped, told):
+    fields = finish_fields(generation(num_jumped_tokens=num_jumped), frozenset({2}))
+    assert {name: fields[name] for name in fields if name == "jumped_tokens"} == told

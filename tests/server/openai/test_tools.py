@@ -88,7 +88,7 @@ def test_the_tag_says_whether_and_how_often_to_call():
         ({"tools": [tool("x" * 129)]}, "tools[0].function.name"),
         ({"tools": [tool(5)]}, "tools[0].function.name"),
         ({"tools": [tool("f", parameters=[])]}, "tools[0].function.parameters"),
-        ({"tools": [tool("f", parameters={"type": "objec"})]}, "tools[0].function.parameters"),
+        ({"tools": [tool("f", parameters={"type": "text"})]}, "tools[0].function.parameters"),
         ({"tools": [tool("f", parameters={"properties": []})]}, "tools[0].function.parameters"),
         ({"tools": [tool("f", strict="yes")]}, "tools[0].function.strict"),
         ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name"),
