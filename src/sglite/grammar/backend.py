@@ -5,7 +5,7 @@ Shape legend: M matchers, W words of 32 tokens; bit ``i`` of word ``w`` is token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,13 @@ import numpy as np
 from sglite.request import GrammarSpec
 
 Words = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+
+
+def set_bits(words_W: Words, token_ids: Iterable[int]) -> None:
+    """Allow some tokens more."""
+    unsigned_W = words_W.view(np.uint32)
+    for token_id in token_ids:
+        unsigned_W[token_id >> 5] |= np.uint32(1 << (token_id & 31))
 
 
 class Matcher(Protocol):

@@ -20,9 +20,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-import numpy as np
-
-from sglite.grammar.backend import GrammarTooComplexError, Matcher, Words
+from sglite.grammar.backend import GrammarTooComplexError, Matcher, Words, set_bits
 from sglite.grammar.closing import EndFinder
 from sglite.request import Thinking
 
@@ -141,12 +139,12 @@ class Constraint:
         state = self._state
         if state.is_lost:
             words_W[:] = 0
-            _set_bits(words_W, (state.end or ())[:1])
+            set_bits(words_W, (state.end or ())[:1])
         if self._may_end():
-            _set_bits(words_W, self._end_token_ids)
+            set_bits(words_W, self._end_token_ids)
         if state.phase is _Phase.START and self._has_room_for_thoughts():
             assert self._thinking is not None and self._thinking.start_token_id is not None
-            _set_bits(words_W, [self._thinking.start_token_id])
+            set_bits(words_W, [self._thinking.start_token_id])
 
     def take(self, token_id: int) -> Taken:
         """The model sampled ``token_id``: what stands.
@@ -397,9 +395,3 @@ def _effort(surplus: int) -> int:
     if surplus < 0:
         return TIGHT_EFFORT
     return EFFORT if surplus <= AMPLE_TOKENS else AMPLE_EFFORT
-
-
-def _set_bits(words_W: Words, token_ids: Sequence[int] | frozenset[int]) -> None:
-    unsigned_W = words_W.view(np.uint32)
-    for token_id in token_ids:
-        unsigned_W[token_id >> 5] |= np.uint32(1 << (token_id & 31))
