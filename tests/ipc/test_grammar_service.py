@@ -208,6 +208,16 @@ def test_nobody_waits_longer_than_his_patience() -> None:
     service.close()
 
 
+def test_a_queue_that_moves_is_worth_the_wait() -> None:
+    asker = Asker(service := make_service(limit_s=WAIT_S, patience_s=0.2))
+    assert isinstance(asker.outcome("good 0"), PreparedGrammar)  # its process is there
+    texts = [f"nap {number}" for number in range(5)]
+    asker.ask(*texts)
+    outcomes = asker.wait_for(1 + len(texts))
+    assert all(isinstance(outcome, PreparedGrammar) for outcome in outcomes)
+    service.close()
+
+
 def test_the_queue_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sglite.ipc.grammar_service.MAX_QUEUED", 2)
     asker = Asker(service := make_service(limit_s=WAIT_S))

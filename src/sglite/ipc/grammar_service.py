@@ -5,8 +5,8 @@
 
 A grammar is compiled here only after a process that may be ended has done the same: what hangs,
 crashes or eats memory does so there. Each worker is a thread with such a process, both started when
-the grammars that wait ask for them. Whoever asked is answered within PATIENCE_S, come what may; the
-first ones also wait until the first process is there.
+the grammars that wait ask for them. Whoever asked is answered within PATIENCE_S, come what may: a
+little later while one grammar after the other is done, or while the first process starts.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ START_PATIENCE_S = 20.0
 """How much longer while the first process starts: a vocabulary of 150,000 tokens takes seconds."""
 LATE_S = 30.0
 """How long one that took too long is refused at once: it may have been the machine's fault."""
+MOVING_S = 1.0
+"""While a grammar was done so lately, those that wait do not wait in vain."""
+LONGEST_S = 20.0
+"""How long somebody waits at most while they are."""
 RETRY_AFTER_S = 2.0
 MAX_QUEUED = 256
 MAX_CACHE_BYTES = 64 << 20
@@ -110,7 +114,8 @@ class GrammarService:
         self._cache: GrammarCache[PreparedGrammar | _Refusal] = GrammarCache(max_cache_bytes)
         self._jobs: dict[GrammarSpec, _Job] = {}
         self._queue: deque[_Job] = deque()
-        self._deadlines: list[tuple[float, int, _Job]] = []
+        self._deadlines: list[tuple[float, int, _Job, float]] = []
+        self._last_done_s = -MOVING_S
         self._has_started = False
         self._num_waiters = 0
         self._num_idle = 0
@@ -165,7 +170,8 @@ class GrammarService:
         job.waiters[self._num_waiters] = done
         patience_s = self._patience_s + (0.0 if self._has_started else START_PATIENCE_S)
         deadline_s = time.monotonic() + patience_s
-        heapq.heappush(self._deadlines, (deadline_s, self._num_waiters, job))
+        latest_s = max(deadline_s, time.monotonic() + LONGEST_S)
+        heapq.heappush(self._deadlines, (deadline_s, self._num_waiters, job, latest_s))
         self._news.notify_all()
         return True
 
@@ -197,7 +203,12 @@ class GrammarService:
                 if left_s is None or left_s > 0:
                     self._news.wait(left_s)
                     continue
-                _, number, job = heapq.heappop(self._deadlines)
+                due_s, number, job, latest_s = heapq.heappop(self._deadlines)
+                is_moving = time.monotonic() - self._last_done_s < MOVING_S
+                if number in job.waiters and is_moving and due_s < latest_s:
+                    due_s = min(due_s + MOVING_S, latest_s)
+                    heapq.heappush(self._deadlines, (due_s, number, job, latest_s))
+                    continue
                 done = job.waiters.pop(number, None)
                 if done is None:
                     continue  # it was told long ago
@@ -216,6 +227,8 @@ class GrammarService:
                 del self._jobs[job.spec]
                 waiters = [] if self._is_closed else list(job.waiters.values())
                 job.waiters.clear()
+                if isinstance(result, PreparedGrammar):
+                    self._last_done_s = time.monotonic()
                 if result is not None:
                     self._cache.put(job.spec, result, _num_bytes(result))
             for done in waiters:
@@ -296,9 +309,10 @@ class GrammarService:
             if self._has_started:
                 return
             self._has_started = True
-            latest_s = time.monotonic() + self._patience_s
+            usual_s = time.monotonic() + self._patience_s
             self._deadlines = [
-                (min(due_s, latest_s), number, job) for due_s, number, job in self._deadlines
+                (min(due_s, usual_s), number, job, latest_s)
+                for due_s, number, job, latest_s in self._deadlines
             ]
             heapq.heapify(self._deadlines)
             self._news.notify_all()
