@@ -20,6 +20,8 @@ from tests.server.live import LiveServer, live_server
 
 HELPER = "ipc.grammar_process"
 ANSWER_S = 5.0
+TIME_SLICE_S = 0.005
+"""What a core that two programs want goes to one of them for: no gap can be kept below that."""
 GOOD = {"json_schema": '{"type": "object", "properties": {"a": {"type": "integer"}}}'}
 
 Sampling = dict[str, Any]
@@ -231,7 +233,7 @@ def test_bombs_leave_a_stream_as_quick_as_it_was(server: LiveServer) -> None:
             assert_is_answered(ask(client, sampling), name)
         p99_s = reader.stop()
         print(f"p99 gap {1000 * base_s:.1f} ms alone, {1000 * p99_s:.1f} ms beside the bombs")
-        assert p99_s <= 2 * base_s
+        assert p99_s <= 2 * max(base_s, TIME_SLICE_S)
         assert ask(client, GOOD).status_code == 200
     assert server.running(ENGINE) == engine
 
