@@ -160,20 +160,6 @@ class EveryGrammar:
         if not allowed_ids(matcher, vocabulary):
             assert matcher.is_accepting and matcher.is_complete
 
-    def test_masks_of_a_batch_are_those_of_each(
-        self, backend: GrammarBackend, vocabulary: Vocabulary, spec: GrammarSpec
-    ) -> None:
-        grammar = backend.compile(spec)
-        matchers = [grammar.start() for _ in range(5)]
-        for seed, matcher in enumerate(matchers):
-            list(random_walk(matcher, vocabulary, random.Random(seed), num_steps=3 * seed))
-        words_MW = np.full((5, vocabulary.num_words), -1, np.int32)
-        backend.fill_masks(matchers, words_MW)
-        for matcher, words_W in zip(matchers, words_MW, strict=True):
-            alone_W = np.zeros(vocabulary.num_words, np.int32)
-            matcher.fill_mask(alone_W)
-            assert np.array_equal(words_W, alone_W)
-
 
 class EveryBackend:
     """Tests of what is asked for, and of refusals."""

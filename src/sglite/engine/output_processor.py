@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sglite.grammar.backend import GrammarTooComplexError
 from sglite.grammar.constraint import Taken
@@ -51,6 +51,13 @@ MakeConstraint = Callable[[RowSetup], RowConstraint | None]
 """The constraint of a request, None where its answer is free."""
 
 
+class _FollowedStep(NamedTuple):
+    """An open step while any row has a constraint."""
+
+    plan: StepPlan
+    sampled_rows: set[int]
+
+
 class OutputProcessor:
     """Keeps a constraint and a stop checker for each row that needs one."""
 
@@ -66,7 +73,7 @@ class OutputProcessor:
         self._request_ids: dict[int, str] = {}
         self._checkers: dict[int, StopVerdict] = {}
         self._constraints: dict[int, RowConstraint] = {}
-        self._open: deque[StepPlan] = deque()
+        self._open: deque[_FollowedStep] = deque()
         self._void: set[tuple[int, int]] = set()
         self._failed: dict[str, str] = {}
 
@@ -83,7 +90,8 @@ class OutputProcessor:
         for setup in plan.added_rows:
             self._add(setup)
         if self._constraints:
-            self._open.append(plan)
+            rows = {plan.run_rows[run] for run in plan.sample_runs}
+            self._open.append(_FollowedStep(plan, rows))
             plan.masked_runs = [
                 run for run in plan.sample_runs if plan.run_rows[run] in self._constraints
             ]
@@ -110,7 +118,7 @@ class OutputProcessor:
 
     def judge(self, plan: StepPlan, result: StepResult) -> StepResult:
         """Add the verdicts on ``result``'s tokens to it."""
-        is_followed = bool(self._open) and self._open[0] is plan
+        is_followed = bool(self._open) and self._open[0].plan is plan
         if is_followed:
             self._open.popleft()
         if not (self._checkers or is_followed):
@@ -149,8 +157,8 @@ class OutputProcessor:
                     break
         if tokens != sampled:
             result.accepted[entry] = tokens
-            later = [plan for plan in self._open if row in _sampled_rows(plan)]
-            self._void.update((plan.step_id, row) for plan in later)
+            later = [step.plan.step_id for step in self._open if row in step.sampled_rows]
+            self._void.update((step_id, row) for step_id in later)
 
     def _add(self, setup: RowSetup) -> None:
         row = setup.row
@@ -198,7 +206,3 @@ class OutputProcessor:
             "output_check_failed", extra={"fields": {"request_id": request_id}}, exc_info=error
         )
         self._failed[request_id] = "the check of its output failed"
-
-
-def _sampled_rows(plan: StepPlan) -> set[int]:
-    return {plan.run_rows[run] for run in plan.sample_runs}

@@ -1,6 +1,6 @@
 """The contract of a grammar library: compile, mask for a row, accept, roll back, jump.
 
-Shape legend: M matchers, W words of 32 tokens; bit ``i`` of word ``w`` is token ``32 * w + i``.
+Shape legend: W words of 32 tokens; bit ``i`` of word ``w`` is token ``32 * w + i``.
 """
 
 from __future__ import annotations
@@ -96,13 +96,6 @@ class GrammarBackend(Protocol):
         Raises RequestError, with ``param`` naming the sampling parameter (the spec's kind), where
         the spec is no grammar, cannot be fulfilled, is too large, or holds schema keywords that
         cannot be enforced (the message names them) and may not be ignored.
-        """
-
-    def fill_masks(self, matchers: Sequence[Matcher], words_MW: Words) -> None:
-        """:meth:`Matcher.fill_mask` for each of this backend's matchers, into its row of words.
-
-        Uses several threads where the library can. Raises GrammarTooComplexError where one
-        matcher does; which one is found by asking them one by one.
         """
 
 

@@ -108,11 +108,6 @@ class Constraint:
         self._history: deque[_State] = deque(maxlen=MAX_ROLL_BACK)
 
     @property
-    def matcher(self) -> Matcher | None:
-        """Where the answer stands in its grammar; to be read, not to be moved."""
-        return self._matcher
-
-    @property
     def needs_mask(self) -> bool:
         """False while anything may come: thoughts, or an answer without a grammar."""
         is_bound = self._state.phase in (_Phase.START, _Phase.ANSWERING)
@@ -122,8 +117,7 @@ class Constraint:
         """Set the bits of the tokens that may come next, clear the others.
 
         Where the grammar's library gives up, the known end is all that may come. Raises
-        GrammarTooComplexError where there is none. The mask of ``matcher`` may also be filled by
-        others, with those of a batch: then :meth:`complete_mask` does the rest.
+        GrammarTooComplexError where there is none.
         """
         assert self._matcher is not None, "an answer without a grammar needs no mask"
         try:
@@ -132,10 +126,10 @@ class Constraint:
             if self._state.end is None:
                 raise
             self._state = self._state._replace(is_lost=True)
-        self.complete_mask(words_W)
+        self._complete_mask(words_W)
 
-    def complete_mask(self, words_W: Words) -> None:
-        """Add to the matcher's mask what is no part of the text; see :meth:`fill_mask`."""
+    def _complete_mask(self, words_W: Words) -> None:
+        """Add to the matcher's mask what is no part of the text."""
         state = self._state
         if state.is_lost:
             words_W[:] = 0

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from sglite.errors import ConfigError, RequestError
-from sglite.grammar.backend import GrammarTooComplexError, Matcher, Words
+from sglite.grammar.backend import GrammarTooComplexError, Words
 from sglite.grammar.ebnf_parser import parse_ebnf
 from sglite.grammar.expressions import rust_regex
 from sglite.grammar.lark import lark_of_ebnf, lark_of_tags
@@ -168,15 +168,13 @@ class LlguidanceGrammar:
 class LlguidanceBackend:
     """Compiles grammars for one vocabulary by llguidance.
 
-    ``num_threads`` fill the masks of a batch. Raises ConfigError where every token of the
-    vocabulary is text: llguidance wants one that ends a text.
+    Raises ConfigError where every token of the vocabulary is text: llguidance wants one that
+    ends a text.
     """
 
     name = "llguidance"
 
-    def __init__(
-        self, vocabulary: Vocabulary, *, whitespace: Whitespace, num_threads: int | None = None
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, *, whitespace: Whitespace) -> None:
         no_text = (i for i, piece in enumerate(vocabulary.pieces) if not piece)
         end_id = next(no_text, None)
         if end_id is None:
@@ -186,7 +184,6 @@ class LlguidanceBackend:
         self._end_id = end_id
         self._whitespace = whitespace
         self._tokenizer = LLTokenizer(TokenizerWrapper(_TokenTable(vocabulary, end_id)))
-        self._executor = LLExecutor(num_threads)
         self._limits = LLParserLimits(
             step_lexer_fuel=STEP_LEXER_FUEL,
             step_max_items=STEP_MAX_ITEMS,
@@ -208,26 +205,6 @@ class LlguidanceBackend:
         else:
             lark = lark_of_ebnf(parse_ebnf(spec.text))
         return self._finish(LLMatcher.grammar_from_lark(lark), spec.kind)
-
-    def fill_masks(self, matchers: Sequence[Matcher], words_MW: Words) -> None:
-        """Fill the masks of a batch, in the library's threads."""
-        rows = []
-        for row, matcher in enumerate(matchers):
-            native = matcher.native if isinstance(matcher, LlguidanceMatcher) else None
-            if native is None or native.is_stopped() or not words_MW.flags.c_contiguous:
-                matcher.fill_mask(words_MW[row])
-            else:
-                rows.append((native, row))
-        if not rows:
-            return
-        row_bytes = words_MW.shape[1] * words_MW.itemsize
-        self._executor.unsafe_compute_mask_ptr(
-            rows, words_MW.ctypes.data, row_bytes, words_MW.shape[0]
-        )
-        end_bit = np.int32(~np.uint32(1 << (self._end_id & 31)))
-        words_MW[:, self._end_id >> 5] &= end_bit
-        for native, _ in rows:
-            LlguidanceMatcher(native, self._end_id).check()
 
     def _compile_schema(self, spec: GrammarSpec) -> LlguidanceGrammar:
         text = spec.text

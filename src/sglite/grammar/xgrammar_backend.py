@@ -15,7 +15,7 @@ import xgrammar
 
 from sglite.errors import RequestError
 from sglite.grammar import structural_tag as tags
-from sglite.grammar.backend import Matcher, Words
+from sglite.grammar.backend import Words
 from sglite.grammar.ebnf_parser import ROOT, parse_ebnf
 from sglite.grammar.expressions import Expression, Ref, ebnf, map_refs
 from sglite.grammar.limits import parse_json
@@ -147,11 +147,6 @@ class XgrammarBackend:
         grammar = XgrammarGrammar(native, self._tokens, ignored)
         self._check_start(grammar.start(), spec.kind)
         return grammar
-
-    def fill_masks(self, matchers: Sequence[Matcher], words_MW: Words) -> None:
-        """Fill the masks of a batch, one after the other."""
-        for row, matcher in enumerate(matchers):
-            matcher.fill_mask(words_MW[row])
 
     def _compile_schema(self, spec: GrammarSpec) -> tuple[Any, tuple[str, ...]]:
         parsed = parse_json(spec.text, spec.kind, what="a schema")
