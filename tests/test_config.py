@@ -15,9 +15,11 @@ from sglite.config import (
     ServerOptions,
 )
 from sglite.config_fields import option_fields
+from sglite.config_parallel import ParallelOptions, RoutingOptions
 from sglite.errors import ConfigError
 
 GROUPS = (
+    ParallelOptions,
     ModelOptions,
     CacheOptions,
     SchedulerOptions,
@@ -39,7 +41,8 @@ def test_every_option_has_a_help_text_and_an_allowed_default(field):
 def test_every_field_is_an_option_of_exactly_one_group():
     engine = sorted(name for group in GROUPS for name in option_fields(group))
     assert engine == sorted(field.name for field in dataclasses.fields(EngineConfig))
-    assert sorted([*engine, *option_fields(ServerOptions)]) == sorted(FIELDS)
+    server = [*option_fields(ServerOptions), *option_fields(RoutingOptions)]
+    assert sorted([*engine, *server]) == sorted(FIELDS)
 
 
 def test_secrets_are_neither_shown_nor_handed_to_the_engine():

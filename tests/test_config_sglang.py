@@ -72,8 +72,8 @@ def test_options_of_a_gpu_have_the_spellings_of_others(given, name, value):
     ("name", "value"),
     [
         ("lora_paths", None),
-        ("dp_size", 1),
-        ("dp_size", "1"),
+        ("hicache_size", 0),
+        ("hicache_size", "0"),
         ("trust_remote_code", None),
         ("trust_remote_code", "false"),
         ("enable_cache_report", False),
@@ -86,8 +86,6 @@ def test_what_asks_for_nothing_passes(name, value):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tp_size": 2}, "^tp_size: more than one device is not supported yet$"),
-        ({"tp": 8}, "^tp: more than one device is not supported yet$"),
         ({"device": "tpu"}, "'tpu' is not allowed; give one of auto"),
         ({"tp_size": 0}, "0 is not allowed"),
         ({"quantization": "awq"}, "^quantization: awq is not supported yet; give int8 or int4$"),
@@ -107,7 +105,7 @@ def test_what_sglang_can_and_sglite_cannot_yet_is_told_as_that(options, message)
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("dp_size", 2, "--x is not supported yet: there is one engine"),
+        ("hicache_size", 2, "--x is not supported yet: KV lives in one tier of memory"),
         ("trust_remote_code", True, "--x is not supported: sglite runs no code"),
         ("model_mode", "flashinfer", "--x: 'flashinfer' is not supported; give one of no-cache"),
         ("model_mode", ["no-cache"], "is not supported; give one of"),

@@ -62,9 +62,9 @@ def test_unknown_variable_is_refused_with_the_nearest():
 def test_variable_may_have_any_name_that_a_keyword_has():
     assert read_environment(EngineConfig, {"SGLITE_MODEL": "m"}) == {"model_path": "m"}
     assert read_environment(EngineConfig, {"SGLITE_DUMMY_WEIGHT": "1"}) == {"load_format": "dummy"}
-    assert read_environment(EngineConfig, {"SGLITE_DP_SIZE": "1"}) == {}
-    with pytest.raises(ConfigError, match="^SGLITE_DP_SIZE is not supported yet"):
-        read_environment(EngineConfig, {"SGLITE_DP_SIZE": "2"})
+    assert read_environment(EngineConfig, {"SGLITE_HICACHE_SIZE": "0"}) == {}
+    with pytest.raises(ConfigError, match="^SGLITE_HICACHE_SIZE is not supported yet"):
+        read_environment(EngineConfig, {"SGLITE_HICACHE_SIZE": "2"})
     with pytest.raises(ConfigError, match="SGLITE_MODEL_PATH: model_path is given twice"):
         read_environment(EngineConfig, {"SGLITE_MODEL": "m", "SGLITE_MODEL_PATH": "n"})
 

@@ -9,7 +9,6 @@ from sglite.config_values import (
     why_no_attention,
     why_no_kv_dtype,
     why_no_quantization,
-    why_one_device,
 )
 from sglite.errors import ConfigError
 
@@ -67,9 +66,9 @@ def test_attention_backends_of_others_are_refused_as_that(option):
 
 
 def test_nothing_is_said_of_values_that_nobody_knows():
-    reasons = (why_no_attention, why_no_kv_dtype, why_no_quantization, why_one_device)
-    assert [reason("nonsense") for reason in reasons] == [None] * 4
+    reasons = (why_no_attention, why_no_kv_dtype, why_no_quantization)
+    assert [reason("nonsense") for reason in reasons] == [None] * 3
     assert [
         bool(reason(value))
-        for reason, value in zip(reasons, ("fa,trtllm", "int4", "awq", 2), strict=True)
-    ] == [True] * 4
+        for reason, value in zip(reasons, ("fa,trtllm", "int4", "awq"), strict=True)
+    ] == [True] * 3

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sglite.config_fields import Settled, option, option_fields
+from sglite.config_group import OptionGroup
+from sglite.config_parallel import ParallelOptions, RoutingOptions
 from sglite.config_values import (
     ATTENTION,
     ATTENTION_SPELLINGS,
@@ -21,31 +23,7 @@ from sglite.config_values import (
     why_no_attention,
     why_no_kv_dtype,
     why_no_quantization,
-    why_one_device,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptionGroup:
-    """Base of the option groups: no object with a bad value can be made."""
-
-    def __post_init__(self) -> None:
-        for name, field in option_fields(self.__class__).items():
-            field.check(getattr(self, name))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every option by name."""
-        return {name: getattr(self, name) for name in option_fields(self.__class__)}
-
-    def to_public_dict(self) -> dict[str, Any]:
-        """Every option by name but the secret ones."""
-        fields = option_fields(self.__class__)
-        return {name: getattr(self, name) for name, each in fields.items() if not each.is_secret}
-
-    @classmethod
-    def names_elsewhere(cls) -> frozenset[str]:
-        """Keywords of options that belong to others; environment and files may hold them."""
-        return frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,8 +238,6 @@ class GrammarOptions(OptionGroup):
 class RuntimeOptions(OptionGroup):
     """The process around the engine."""
 
-    tp_size: Literal[1] = option(1, aliases=("tp", "tensor-parallel-size"), why_not=why_one_device)
-    """Ranks that share one model; one for now."""
     random_seed: int = option(42, ge=0, aliases=("seed",))
     """Seed for requests that bring none and for the policy `random`."""
     deterministic: bool = option(False, aliases=("enable-deterministic-inference",))
@@ -354,6 +330,7 @@ class EngineConfig(
     AcceleratorOptions,
     RequestOptions,
     GrammarOptions,
+    ParallelOptions,
     RuntimeOptions,
 ):
     """All options of an engine."""
@@ -361,7 +338,8 @@ class EngineConfig(
     @classmethod
     def names_elsewhere(cls) -> frozenset[str]:
         """See :class:`OptionGroup`: here those of the server."""
-        fields = option_fields(ServerOptions).values()
+        groups = (ServerOptions, RoutingOptions)
+        fields = [field for group in groups for field in option_fields(group).values()]
         return frozenset(keyword for field in fields for keyword in field.keywords)
 
     @classmethod
@@ -382,7 +360,7 @@ class EngineConfig(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerConfig(EngineConfig, ServerOptions):
+class ServerConfig(EngineConfig, ServerOptions, RoutingOptions):
     """All options of a server and its engine."""
 
     @classmethod

@@ -32,6 +32,8 @@ EQUIVALENTS: dict[str, dict[Any, dict[str, Any]]] = {
         "naive": {"disable_radix_cache": True},
     },
     "enable_cache_report": {True: {}, False: {}},
+    "disable_pynccl": {True: {}, False: {}},
+    "disable_custom_all_reduce": {True: {}, False: {}},
     "dummy_weight": {True: {"load_format": "dummy"}, False: {}},
 }
 
@@ -48,7 +50,6 @@ NOT_YET: dict[str, str] = {
         ("speculative_algorithm", "speculative_num_draft_tokens"), "nothing is speculated"
     ),
     **dict.fromkeys(("lora_paths", "max_loras_per_batch"), "adapters are not loaded"),
-    "dp_size": "there is one engine",
     "sampling_backend": "there is one sampler",
     "disaggregation_mode": "one process prefills and decodes",
     "cuda_graph_bs": "cuda_graph_max_bs bounds the sizes of graphs",
@@ -58,7 +59,6 @@ NOT_YET: dict[str, str] = {
 
 # Values of the options above and below that ask for nothing; None and False always do.
 HARMLESS: dict[str, tuple[str, ...]] = {
-    "dp_size": ("1",),
     "disaggregation_mode": ("null",),
     "hicache_size": ("0",),
     "decode_log_interval": ("40",),
@@ -86,7 +86,7 @@ def is_harmless(name: str, value: Any) -> bool:
 def translate(name: str, value: Any, *, label: str) -> dict[str, Any]:
     """The options that stand for an SGLang option; ConfigError where there are none.
 
-    A value that asks for nothing, such as ``dp_size=1``, stands for no options.
+    A value that asks for nothing, such as ``hicache_size=0``, stands for no options.
     ``label`` is what the message calls it: keyword, flag or file key.
     """
     choices = EQUIVALENTS.get(name, {})

@@ -66,13 +66,6 @@ def why_no_quantization(value: object) -> str | None:
     return None
 
 
-def why_one_device(value: object) -> str | None:
-    """Why more than one rank is refused."""
-    if isinstance(value, int) and value > 1:
-        return "more than one device is not supported yet"
-    return None
-
-
 def why_no_kv_dtype(value: object) -> str | None:
     """Why a type of keys and values that others know is refused."""
     if value in ("fp8_e5m2", "fp4_e2m1", "int4"):

@@ -7,6 +7,7 @@
     ├── CapacityError       no room now, try again later       HTTP 429 or 503
     ├── NotReadyError       starting or about to stop          HTTP 503
     ├── EngineDeadError     the engine stopped                 HTTP 503
+    │   └── RankLostError   a rank of the engine is gone       HTTP 503
     └── RemoteError         another server failed (clients)    never sent
 
 A message says what is wrong, the value, the limit, and what to do.
@@ -56,6 +57,10 @@ class NotReadyError(SgliteError):
 
 class EngineDeadError(SgliteError):
     """The engine ended because of a fault; nothing more will be answered."""
+
+
+class RankLostError(EngineDeadError):
+    """A rank of the engine has gone, hangs, or computes something else than the others."""
 
 
 class RemoteError(SgliteError):

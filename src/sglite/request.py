@@ -138,8 +138,8 @@ class Request:
     ``key_ids`` are what the prefix cache matches; None means that they equal the prompt's ids.
     ``namespace`` separates caches (salt, adapter, weights epoch). ``group_id`` joins the samples
     of one prompt. ``is_streamed``: somebody reads the tokens as they come; steps are kept short for
-    them. ``ignored_schema_keywords`` are told with its end. Times are seconds on the engine's
-    clock.
+    them. ``ignored_schema_keywords`` are told with its end. ``session`` is the caller's name for a
+    series of requests; routers know it. Times are seconds on the engine's clock.
     """
 
     request_id: str
@@ -158,6 +158,7 @@ class Request:
     is_streamed: bool = False
     thinking: Thinking | None = None
     ignored_schema_keywords: tuple[str, ...] = ()
+    session: str | None = None
 
 
 class TokenLogprobs(NamedTuple):

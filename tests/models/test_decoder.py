@@ -150,14 +150,6 @@ def test_an_uneven_split_is_refused_by_name():
         Decoder(spec, tp=TensorParallel(rank=0, size=3))
 
 
-def test_only_one_rank_can_run_for_now():
-    decoder = Decoder(load_decoder(case_for(PLAIN).model).spec, tp=TensorParallel(0, 2))
-    sequences = PagedSequences(decoder, page_size=2, num_pages=8)
-
-    with pytest.raises(ConfigError, match="only 1 can run"):
-        sequences.forward({0: [1, 2]})
-
-
 # Mutations: each must make the comparison above fail, else it proves nothing.
 
 

@@ -47,5 +47,5 @@ def vocab_logits(
     deterministic: bool = False,
 ) -> torch.Tensor:
     """``[R, E] -> [R, V]`` in the weights' type, which is made float32 with ``widen``."""
-    logits_RV = tp.all_gather(linear(hidden_RE, weight_VE, deterministic=deterministic))
+    logits_RV = tp.gather(linear(hidden_RE, weight_VE, deterministic=deterministic))
     return logits_RV.float() if widen else logits_RV

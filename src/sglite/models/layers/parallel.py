@@ -1,23 +1,65 @@
-"""Tensor parallelism: which share of a layer a rank holds.
+"""Which share of a model a rank holds, and what its layers ask of the other ranks.
 
-Every split must be even; an uneven one is refused by name before any weight is read.
+Vocabulary and MLP are padded to a multiple of the ranks; heads that cannot be split evenly are
+refused by name before any weight is read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
 from sglite.errors import ConfigError
 
 
+class RankGroup(Protocol):
+    """Ranks that exchange tensors. Every rank of the group makes the same calls in the same order;
+    one that waits longer than the group's timeout raises RankLostError.
+    """
+
+    @property
+    def rank(self) -> int:
+        """Our place in the group, from 0."""
+
+    @property
+    def size(self) -> int:
+        """Ranks in the group, ourselves among them."""
+
+    def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over ranks, in place; returns ``tensor``, which must be contiguous."""
+
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        """At rank 0 the ranks' tensors joined along the last dimension; elsewhere ``tensor``."""
+
+    def broadcast(self, tensor: torch.Tensor, source: int = 0) -> torch.Tensor:
+        """What rank ``source`` has, in place; returns ``tensor``, which must be contiguous."""
+
+    def send(self, tensor: torch.Tensor, to: int) -> None:
+        """Hand ``tensor`` to rank ``to``, which receives one of the same shape and dtype."""
+
+    def receive(self, tensor: torch.Tensor, source: int) -> torch.Tensor:
+        """Fill ``tensor`` with what rank ``source`` sends; returns it."""
+
+    def gather_tokens(self, hidden_TE: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+        """The tokens of all ranks, one after the other, ``[sum(counts), E]``; nothing is padded.
+
+        ``counts[rank]`` is each one's T, which may be 0.
+        """
+
+    def scatter_sums(self, hidden_TE: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+        """The sum over ranks of what :meth:`gather_tokens` joined; our own tokens' part of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorParallel:
-    """Rank ``rank`` of ``size`` that share one model."""
+    """Rank ``rank`` of ``size`` that share one layer; ``group`` is there where size is not 1."""
 
     rank: int = 0
     size: int = 1
+    group: RankGroup | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         assert 0 <= self.rank < self.size, f"rank {self.rank} of {self.size}"
@@ -29,6 +71,10 @@ class TensorParallel:
                 f"tp_size {self.size} does not divide {name} ({total}); choose a tp_size that does"
             )
         return total // self.size
+
+    def padded_split(self, total: int) -> int:
+        """This rank's share of ``total`` when it is padded to a multiple of the ranks."""
+        return -(-total // self.size)
 
     def kv_heads(self, num_kv_heads: int) -> tuple[int, int]:
         """First KV head of this rank and how many it holds.
@@ -47,12 +93,26 @@ class TensorParallel:
 
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum over ranks; with one rank the tensor itself."""
-        if self.size > 1:
-            raise ConfigError(f"tp_size {self.size}: only 1 can run in this version")
-        return tensor
+        return tensor if self.group is None else self.group.all_reduce(tensor)
 
-    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The ranks' tensors joined along the last dimension; with one rank the tensor itself."""
-        if self.size > 1:
-            raise ConfigError(f"tp_size {self.size}: only 1 can run in this version")
-        return tensor
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        """At rank 0 the ranks' tensors joined along the last dimension; elsewhere the tensor."""
+        return tensor if self.group is None else self.group.gather(tensor)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShare:
+    """What one rank holds of a model, and with whom it computes.
+
+    ``tp`` splits heads, embedding and output head; ``mlp`` splits the MLPs. They are the same
+    unless ``lanes`` is there (DP-attention): then ``tp`` is whole, and the tokens of all lanes are
+    gathered before each MLP and scattered after it. ``layers`` are the decoder's layers of this
+    pipeline stage, None: all; the executor hands hidden states from stage to stage.
+    """
+
+    tp: TensorParallel = TensorParallel()
+    mlp: TensorParallel = TensorParallel()
+    lanes: RankGroup | None = None
+    layers: range | None = None
+    is_first_stage: bool = True
+    is_last_stage: bool = True

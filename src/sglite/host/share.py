@@ -1,0 +1,19 @@
+"""Which part of this machine a process may use when several compute on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HostShare:
+    """Process ``index`` of ``count`` that compute on this machine: ranks, of all engines here.
+
+    Each takes its part of the cores and of the free memory of a CPU, or the GPU with its number.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.index < self.count, f"process {self.index} of {self.count}"
