@@ -236,7 +236,7 @@ class LLM:
     def unpin_prefix(self, prompt: Prompt) -> bool:
         """Let a pinned prefix be evicted again; False if it was not pinned."""
         prompt_ids = self._encode(prompt)
-        return self._client.call(lambda engine: engine.scheduler.cache.unpin("", prompt_ids))
+        return self._client.call(lambda engine: engine.unpin("", prompt_ids))
 
     def flush_cache(self) -> bool:
         """Forget every prefix that is not pinned; False, and nothing done, while requests run."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sglite.config import EngineConfig
-from sglite.engine.engine import Engine
+from sglite.engine.laned_engine import AnyEngine
 from sglite.errors import ConfigError
 from sglite.ipc.client import InProcessClient
 from sglite.request import OutputBatch, Request, SamplingParams
@@ -105,10 +105,10 @@ def _time_round(
     return seconds
 
 
-def _time_steps(engine: Engine, steps: int) -> list[float]:
+def _time_steps(engine: AnyEngine, steps: int) -> list[float]:
     """Seconds of so many steps, once every sequence decodes."""
-    live = engine.scheduler.live
-    while any(sequence.num_output_tokens < 2 for sequence in live.values()):
+    live = [sequence for each in engine.schedulers for sequence in each.live.values()]
+    while any(sequence.num_output_tokens < 2 for sequence in live):
         engine.step()
     seconds = []
     for _ in range(steps):

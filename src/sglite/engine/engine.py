@@ -83,14 +83,27 @@ class Engine:
         """True while ``step`` has something to do."""
         return self.scheduler.has_work
 
+    @property
+    def schedulers(self) -> list[Scheduler]:
+        """The one scheduler; an engine of several lanes has one for each."""
+        return [self.scheduler]
+
     def step(self) -> OutputBatch:
         """Launch what can be launched, commit the oldest open step, return what is to tell."""
+        self.launch_steps()
+        return self.finish_step()
+
+    def launch_steps(self) -> None:
+        """The first half of :meth:`step`: plan and launch as far as steps may be open."""
         while len(self._in_flight) < self.max_in_flight and self._is_all_sampled:
             plan = self.scheduler.plan_step(self.clock())
             if plan.is_empty:
                 break
             self._launch(plan)
             self._collector.stepped()
+
+    def finish_step(self) -> OutputBatch:
+        """The second half: commit the oldest open step, return what is to tell."""
         if self._in_flight:
             self._commit(self._in_flight.popleft())
         if not self._is_all_sampled:
@@ -148,6 +161,15 @@ class Engine:
             return False
         self.scheduler.cache.flush()
         return True
+
+    def start_over(self) -> None:
+        """Forget prefixes and counts, as if nothing had been asked yet."""
+        self.try_flush_cache()
+        self.counters = EngineCounters()
+
+    def unpin(self, namespace: str, key_ids: list[int]) -> bool:
+        """Let a pinned prefix be evicted again; False if it was not pinned."""
+        return self.scheduler.cache.unpin(namespace, key_ids)
 
     def stats(self) -> dict[str, int]:
         """Counters and the present state, flat."""

@@ -18,7 +18,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from sglite.engine.engine import Engine
+from sglite.engine.laned_engine import AnyEngine
 from sglite.errors import CapacityError, EngineDeadError, SgliteError
 from sglite.ipc.grammar_service import Outcome
 from sglite.ipc.held_outputs import HeldOutputs
@@ -56,7 +56,7 @@ class EngineClient(Protocol):
     def abort(self, request_ids: list[str]) -> None:
         """End these requests; unknown ids are ignored."""
 
-    def call(self, function: Callable[[Engine], T]) -> T:
+    def call(self, function: Callable[[AnyEngine], T]) -> T:
         """Run ``function`` between two steps and return its result."""
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class _Waiting(NamedTuple):
 class InProcessClient:
     """Runs the engine in a thread of this process, with the ``grammars`` of its requests."""
 
-    def __init__(self, engine: Engine, grammars: RequestGrammars | None = None) -> None:
+    def __init__(self, engine: AnyEngine, grammars: RequestGrammars | None = None) -> None:
         self._engine = engine
         if grammars is None:  # an empty one is none of them
             grammars = RequestGrammars(None, why_none="this engine has no grammars")
@@ -100,7 +100,7 @@ class InProcessClient:
                 self._inbox.append(lambda: self._abort(request_ids))
                 self._wake.notify()
 
-    def call(self, function: Callable[[Engine], T]) -> T:
+    def call(self, function: Callable[[AnyEngine], T]) -> T:
         """See :class:`EngineClient`. Raises what ``function`` raises, or EngineDeadError."""
         future = self.begin_call(function)
         while not wait([future], timeout=1.0).done:
@@ -108,7 +108,7 @@ class InProcessClient:
                 raise self._dead() from self._fault
         return future.result()
 
-    def begin_call(self, function: Callable[[Engine], T]) -> Future[T]:
+    def begin_call(self, function: Callable[[AnyEngine], T]) -> Future[T]:
         """Like :meth:`call`, without waiting. Callbacks of the future run in the engine's thread,
         where they must not block. Raises EngineDeadError.
         """
@@ -119,9 +119,12 @@ class InProcessClient:
     @property
     def load(self) -> EngineLoad:
         """How busy the engine is, as seen from any thread at any moment."""
-        scheduler = self._engine.scheduler
-        queue = scheduler.queue
-        return EngineLoad(len(scheduler.batch.running), len(queue), queue.num_tokens)
+        schedulers = self._engine.schedulers
+        return EngineLoad(
+            sum(len(scheduler.batch.running) for scheduler in schedulers),
+            sum(len(scheduler.queue) for scheduler in schedulers),
+            sum(scheduler.queue.num_tokens for scheduler in schedulers),
+        )
 
     @property
     def loop_age_s(self) -> float:
@@ -183,8 +186,10 @@ class InProcessClient:
     @property
     def _can_advance(self) -> bool:
         """True where a step does something now; a paused engine only ends its open steps."""
-        scheduler = self._engine.scheduler
-        return self._engine.has_work and not (scheduler.is_paused and not scheduler.num_open_steps)
+        if not self._engine.has_work:
+            return False
+        schedulers = self._engine.schedulers
+        return any(not each.is_paused or each.num_open_steps for each in schedulers)
 
     def _read_inbox(self) -> None:
         while self._inbox:
@@ -249,7 +254,7 @@ class InProcessClient:
                 deliver, _ = self._callers.pop(request_id)
                 deliver(OutputBatch(finished=[_aborted(waiting, self._engine.clock())]))
 
-    def _settle(self, future: Future[Any], function: Callable[[Engine], Any]) -> None:
+    def _settle(self, future: Future[Any], function: Callable[[AnyEngine], Any]) -> None:
         if not future.set_running_or_notify_cancel():
             return  # nobody wants it any more
         if self._has_stopped:

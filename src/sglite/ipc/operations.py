@@ -7,12 +7,12 @@ struct; names and types are checked before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 
-from sglite.engine.engine import Engine
+from sglite.engine.laned_engine import AnyEngine
 from sglite.errors import RequestError
 from sglite.ipc.profiling import StepProfiler
 
@@ -51,7 +51,7 @@ class StartProfile(Arguments, frozen=True):
 class EngineSide:
     """What operations work on. ``waited_s`` is for how long the present one has been tried."""
 
-    engine: Engine
+    engine: AnyEngine
     profiler: StepProfiler
     waited_s: float = 0.0
 
@@ -72,53 +72,56 @@ def flush_cache(side: EngineSide, arguments: FlushCache) -> bool | _Pending:
 
 def stats(side: EngineSide, arguments: Arguments) -> dict[str, int]:
     """The engine's counters and present state, flat."""
-    scheduler = side.engine.scheduler
+    schedulers = side.engine.schedulers
     return {
         **side.engine.stats(),
-        "num_waiting_tokens": scheduler.queue.num_tokens,
-        "is_paused": int(scheduler.is_paused),
+        "num_waiting_tokens": sum(scheduler.queue.num_tokens for scheduler in schedulers),
+        "is_paused": int(schedulers[0].is_paused),
     }
 
 
 def loads(side: EngineSide, arguments: Arguments) -> dict[str, int]:
     """How busy the engine is; ``num_used_tokens`` counts KV that cannot be evicted."""
-    scheduler, cache = side.engine.scheduler, asdict(side.engine.scheduler.cache.stats())
-    total = cache["num_total_tokens"]
+    schedulers = side.engine.schedulers
+    stats = [scheduler.cache.stats() for scheduler in schedulers]
+    total = sum(each.num_total_tokens for each in stats)
+    unused = sum(each.num_free_tokens + each.num_evictable_tokens for each in stats)
     return {
-        "num_running_requests": len(scheduler.batch.running),
-        "num_waiting_requests": len(scheduler.queue),
-        "num_waiting_tokens": scheduler.queue.num_tokens,
-        "num_used_tokens": total - cache["num_free_tokens"] - cache["num_evictable_tokens"],
+        "num_running_requests": sum(len(each.batch.running) for each in schedulers),
+        "num_waiting_requests": sum(len(each.queue) for each in schedulers),
+        "num_waiting_tokens": sum(each.queue.num_tokens for each in schedulers),
+        "num_used_tokens": total - unused,
         "num_total_tokens": total,
     }
 
 
 def abort_all(side: EngineSide, arguments: Arguments) -> None:
     """End every request that lives, whoever sent it."""
-    for request_id in list(side.engine.scheduler.live):
-        side.engine.abort(request_id)
+    for scheduler in side.engine.schedulers:
+        for request_id in list(scheduler.live):
+            side.engine.abort(request_id)
 
 
 def pause(side: EngineSide, arguments: Pause) -> None:
     """Start no more steps. Requests still come in, wait, and keep their deadlines."""
-    scheduler = side.engine.scheduler
-    scheduler.is_paused = True
+    for scheduler in side.engine.schedulers:
+        scheduler.is_paused = True
+        if arguments.mode == "retract":
+            for sequence in list(scheduler.batch.running):
+                scheduler.retract(sequence.request_id, "generation is paused")
     if arguments.mode == "abort":
         abort_all(side, arguments)
-    elif arguments.mode == "retract":
-        for sequence in list(scheduler.batch.running):
-            scheduler.retract(sequence.request_id, "generation is paused")
 
 
 def resume(side: EngineSide, arguments: Arguments) -> None:
     """Undo ``pause``; without one, nothing happens."""
-    side.engine.scheduler.is_paused = False
+    for scheduler in side.engine.schedulers:
+        scheduler.is_paused = False
 
 
 def unpin_prefix(side: EngineSide, arguments: UnpinPrefix) -> bool:
     """Let a pinned prefix be evicted again; False if it was not pinned."""
-    cache = side.engine.scheduler.cache
-    return cache.unpin(arguments.namespace, arguments.token_ids)
+    return side.engine.unpin(arguments.namespace, arguments.token_ids)
 
 
 def start_profile(side: EngineSide, arguments: StartProfile) -> None:

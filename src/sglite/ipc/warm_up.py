@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import queue
 
-from sglite.engine.engine import Engine, EngineCounters
 from sglite.errors import ModelLoadError
 from sglite.ipc.client import InProcessClient
 from sglite.request import FinishReason, OutputBatch, Request, RequestFinish, SamplingParams
@@ -42,9 +41,4 @@ def warm_up(client: InProcessClient) -> None:
         raise end
     if end.reason is FinishReason.ERROR:
         raise ModelLoadError(f"the model cannot generate: {end.message}")
-    client.call(_forget)
-
-
-def _forget(engine: Engine) -> None:
-    engine.try_flush_cache()
-    engine.counters = EngineCounters()
+    client.call(lambda engine: engine.start_over())
