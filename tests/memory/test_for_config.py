@@ -125,16 +125,16 @@ def test_the_plan_is_of_the_rank_with_least_room(info: ModelInfo) -> None:
 def test_ranks_that_do_not_fit_the_model_are_refused_by_name(info: ModelInfo) -> None:
     with pytest.raises(ConfigError, match=r"tp_size 3 is not a multiple of num_key_value_heads"):
         plan_for_config(resolved(tp_size=3), info)
-    with pytest.raises(ConfigError, match=r"pp_size 64 is more than the model's 2 layers"):
+    with pytest.raises(ConfigError, match=r"pp_size 64 is more than the model's 4 layers"):
         plan_for_config(resolved(pp_size=64), info)
 
 
 def test_processes_of_one_host_share_its_memory_and_not_a_gpu_s(info: ModelInfo) -> None:
-    facts, share = MemoryFacts(GIB, GIB // 2), HostShare(1, 4)
+    facts, share = MemoryFacts(8 * GIB, 4 * GIB), HostShare(1, 4)
     plan = plan_for_config(resolved(), info, facts=facts, host_share=share)
-    assert (plan.total_bytes, plan.available_bytes) == (GIB, GIB // 8)
+    assert (plan.total_bytes, plan.available_bytes) == (8 * GIB, GIB)
     on_gpu = plan_for_config(resolved(device="cuda"), info, facts=facts, host_share=share)
-    assert on_gpu.available_bytes == GIB // 2
+    assert on_gpu.available_bytes == 4 * GIB
 
 
 def test_lanes_share_requests_and_tokens(info: ModelInfo) -> None:
