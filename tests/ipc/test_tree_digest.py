@@ -17,7 +17,7 @@ from tests.kvcache.building import FULL, PAGE, WINDOW, ids, make_cache, serve
 from tests.kvcache.cache_machine import CacheMachine, random_life
 
 KINDS = {"full": ("full",), "window": ("window",), "mixed": ("window", "full")}
-NUM_LIVES = 12
+NUM_LIVES = 5
 
 
 class Listener:
