@@ -24,6 +24,7 @@ from sglite.ipc.private_directory import (
     socket_path,
 )
 from sglite.ipc.profiling import StepProfiler
+from sglite.ipc.tree_digest import TreeDigest
 from sglite.observability.events import EventStream
 from sglite.request import OutputBatch, Request, RequestFinish, SamplingParams
 from sglite.validation import RequestLimits
@@ -73,7 +74,15 @@ def endless(request_id: str, number: int = 0) -> Request:
 class Served:
     """A server over the fake model. ``driver.engine`` is the engine; leave it with ``with``."""
 
-    def __init__(self, *, is_ready: bool = True, limits: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        is_ready: bool = True,
+        publishes_digest: bool = False,
+        limits: Any = None,
+        **options: Any,
+    ) -> None:
+        self._publishes_digest = publishes_digest
         self._directory = make_private_directory()
         self.path = socket_path(self._directory)
         server_options = {
@@ -97,7 +106,10 @@ class Served:
 
     def become_ready(self) -> None:
         side = EngineSide(self.driver.engine, StepProfiler(EventStream()))
-        self.server.serve(self.client, self.limits, side, self.ready())
+        digest = None
+        if self._publishes_digest:
+            digest = self.client.call(lambda engine: TreeDigest(engine.scheduler.cache))
+        self.server.serve(self.client, self.limits, side, self.ready(), digest=digest)
 
     def ready(self, version: int = PROTOCOL_VERSION) -> Ready:
         return Ready(

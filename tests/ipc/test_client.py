@@ -137,6 +137,20 @@ def test_refusals_name_the_request_and_the_others_run() -> None:
     client.close()
 
 
+def test_the_load_counts_all_tokens_that_requests_may_have() -> None:
+    driver = SchedulerDriver.make(max_running_requests=1, max_queued_requests=1)
+    client, caller = InProcessClient(driver.engine), Caller()
+    client.call(lambda engine: setattr(engine.scheduler, "is_paused", True))
+    prompts = PROMPTS[:3]
+    caller.submit(client, *(request(str(i), prompt) for i, prompt in enumerate(prompts)))
+    caller.wait_for_ends(2)  # one is taken, the others are refused
+    assert client.call(lambda engine: client.load.num_tokens) == len(prompts[0]) + 10
+    client.call(lambda engine: setattr(engine.scheduler, "is_paused", False))
+    caller.wait_for_ends(3)
+    assert client.call(lambda engine: client.load.num_tokens) == 0
+    client.close()
+
+
 # -- abort and call --------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from sglite.ipc.engine_process import (
     num_usable_cores,
 )
 from sglite.ipc.engine_settings import EXIT_BAD_CONFIG, EXIT_FAULT, EXIT_STOPPED, EngineSettings
-from sglite.ipc.messages import Fatal, Outputs, Ready, Submit
+from sglite.ipc.messages import Digest, Fatal, Outputs, Ready, Submit
 from sglite.ipc.private_directory import (
     listen_in,
     make_private_directory,
@@ -30,6 +30,7 @@ from sglite.ipc.private_directory import (
     socket_path,
 )
 from sglite.request import Request
+from sglite.router.prefix_hashes import page_hashes, unpack
 from tests.cli.real_model import make_tiny_model
 from tests.ipc.harness import RawClient
 
@@ -52,7 +53,9 @@ class Child:
 
 
 @contextlib.contextmanager
-def child(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Child]:
+def child(
+    monkeypatch: pytest.MonkeyPatch, *, publishes_digest: bool = False, **options: Any
+) -> Iterator[Child]:
     codes: list[int] = []
     parent_gone = threading.Event()
 
@@ -63,8 +66,9 @@ def child(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Child]:
     directory = make_private_directory()
     listener = listen_in(directory)
     read_end, write_end = os.pipe()
+    config = EngineConfig(**options).to_dict()
     settings = EngineSettings(
-        EngineConfig(**options).to_dict(), listener.detach(), read_end, directory, 0.0, 0.5
+        config, listener.detach(), read_end, directory, 0.0, 0.5, publishes_digest
     )
     with RawClient(socket_path(directory)) as raw:
         process = EngineProcess(settings)
@@ -121,12 +125,19 @@ def test_what_goes_wrong_at_the_start_is_told(
         assert it.exit_code() == code
 
 
-def test_a_later_fault_is_told(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+def test_what_is_cached_and_a_later_fault_are_told(
+    monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
     def break_down(engine: object) -> None:
         raise SystemExit("the device is gone")
 
-    with child(monkeypatch, model_path=model, max_total_tokens=2048) as it:
+    options = {"model_path": model, "max_total_tokens": 2048, "page_size": 4}
+    with child(monkeypatch, publishes_digest=True, **options) as it:
         assert isinstance(it.raw.next(), Ready)
+        assert it.raw.next_of(Digest).page_size == 4
+        it.raw.send(Submit([Request(request_id="a", prompt_token_ids=list(range(1, 10)))]))
+        told = page_hashes(list(range(1, 10)), 4)
+        assert set(told) <= set(unpack(it.raw.next_of(Digest).added))
         assert it.process._started is not None
         it.process._started.client.begin_call(break_down)
         assert it.raw.next_of(Fatal).message == "the engine has stopped: the device is gone"

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from sglite.ipc import client as client_module
-from sglite.ipc.messages import Abort, Fatal, Heartbeat, Outputs, Ready, Refused, Submit
+from sglite.ipc.messages import Abort, Digest, Fatal, Heartbeat, Outputs, Ready, Refused, Submit
 from sglite.request import FinishReason, Request
+from sglite.router.prefix_hashes import page_hashes, unpack
 from sglite.validation import RequestLimits
 from tests.fakes import EOS, VOCAB, expected_output
 from tests.ipc.harness import PROMPTS, RawClient, Served, endless, request, wait_until
@@ -292,6 +293,44 @@ def test_a_heartbeat_counts_what_runs_and_waits() -> None:
             beats = [decoder.decode(frame) for frame in frames if b"heartbeat" in frame]
             if any((b.num_running, b.num_waiting_tokens) == (1, 2) for b in beats):
                 break
+
+
+def test_who_connects_hears_what_is_cached_and_then_what_changes() -> None:
+    def listen(raw: RawClient, hashes: set[int]) -> bool:
+        message = raw.next_of(Digest)
+        if message.is_whole:
+            hashes.clear()
+        hashes.difference_update(unpack(message.removed))
+        hashes.update(unpack(message.added))
+        return message.is_whole
+
+    prompts = [list(range(number, number + 40)) for number in (1, 2)]
+    known = [set(page_hashes(prompt, 16)) for prompt in prompts]
+    with Served(publishes_digest=True) as served, RawClient(served.path) as first:
+        early: set[int] = set()
+        assert listen(first, early) and not early
+        for number, prompt in enumerate(prompts):
+            first.send(Submit([Request(request_id=str(number), prompt_token_ids=prompt)]))
+            while not known[number] <= early:
+                assert not listen(first, early)
+        with RawClient(served.path) as second:
+            late: set[int] = set()
+            assert isinstance(second.next(), Ready) and listen(second, late)
+            assert known[0] | known[1] <= late
+            assert first.call("abort_all").error is None
+            assert first.call("flush_cache", timeout_s=10.0).result is True
+            while early or late:
+                if early:
+                    listen(first, early)
+                if late:
+                    listen(second, late)
+
+
+def test_without_a_digest_nothing_is_told(served: Served) -> None:
+    with RawClient(served.path) as raw:
+        raw.send(Submit([request("a")]))
+        collect(raw, "a")
+        assert not served.client.call(lambda engine: engine.scheduler.cache.page_events.active)
 
 
 def test_a_paused_engine_sleeps_and_keeps_its_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:

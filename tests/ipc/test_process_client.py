@@ -14,6 +14,7 @@ import pytest
 from sglite.errors import CapacityError, EngineDeadError, NotReadyError, RequestError
 from sglite.ipc.process_client import ProcessClient, _portions
 from sglite.request import FinishReason, Request, SamplingParams
+from sglite.router.prefix_hashes import unpack
 from tests.fakes import expected_output
 from tests.ipc.harness import PROMPTS, Receiver, Served, endless, request, run
 
@@ -217,6 +218,22 @@ def test_heartbeats_arrive_and_frames_that_are_none_are_dropped(
         client.close()
 
     with Served(heartbeat_s=0.02) as served:
+        run(work())
+
+
+def test_digests_are_handed_on_and_may_be_ignored() -> None:
+    async def work() -> None:
+        client, deaf, heard = await connect(served), await connect(served), asyncio.Queue(8)
+        client.on_digest = heard.put_nowait
+        client.submit([Request(request_id="a", prompt_token_ids=list(range(1, 33)))], Receiver())
+        while (digest := await heard.get()).is_whole:
+            continue
+        assert digest.page_size == 16
+        assert unpack(digest.added)[:1] and deaf.num_dropped_frames == 0 and deaf.is_alive
+        client.close()
+        deaf.close()
+
+    with Served(publishes_digest=True) as served:
         run(work())
 
 

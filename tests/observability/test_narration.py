@@ -48,6 +48,8 @@ SENTENCES: list[tuple[ev.Event, str]] = [
         "r0 ends (stop): 7 prompt tokens, 4 cached, 12 new",
     ),
     (ev.Flushed(9), "cache: flushed, 9 pages"),
+    (ev.PagesCached("", [1, 2], [7], 0, 1), ""),
+    (ev.PagesDropped([7]), ""),
 ]
 
 

@@ -40,11 +40,15 @@ Refuse = Callable[[str | None, Exception], None]
 
 
 class EngineLoad(NamedTuple):
-    """How busy an engine is; ``num_waiting_tokens`` counts the prompts of those that wait."""
+    """How busy an engine is; ``num_waiting_tokens`` counts the prompts of those that wait.
+
+    ``num_tokens``: of all requests that live, prompts and the outputs that they may have.
+    """
 
     num_running: int
     num_waiting: int
     num_waiting_tokens: int
+    num_tokens: int
 
 
 class EngineClient(Protocol):
@@ -61,6 +65,14 @@ class EngineClient(Protocol):
 
     def close(self) -> None:
         """Abort what is open and stop the engine."""
+
+
+class _Caller(NamedTuple):
+    """Who gets what comes of a request, and how many tokens that request may have in the end."""
+
+    deliver: Deliver
+    refuse: Refuse
+    num_tokens: int
 
 
 class _Waiting(NamedTuple):
@@ -81,7 +93,8 @@ class InProcessClient:
         self._waiting: dict[str, _Waiting] = {}
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
-        self._callers: dict[str, tuple[Deliver, Refuse]] = {}
+        self._callers: dict[str, _Caller] = {}
+        self._num_tokens = 0
         self._held = HeldOutputs()
         self._closing = False
         self._fault: BaseException | None = None
@@ -124,6 +137,7 @@ class InProcessClient:
             sum(len(scheduler.batch.running) for scheduler in schedulers),
             sum(len(scheduler.queue) for scheduler in schedulers),
             sum(scheduler.queue.num_tokens for scheduler in schedulers),
+            self._num_tokens,
         )
 
     @property
@@ -204,7 +218,9 @@ class InProcessClient:
             if request_id in self._callers:
                 refuse(request_id, CapacityError(f"the request id {request_id:.80} is in use"))
                 continue
-            self._callers[request_id] = (deliver, refuse)
+            num_tokens = len(request.prompt_token_ids) + request.max_new_tokens
+            self._callers[request_id] = _Caller(deliver, refuse, num_tokens)
+            self._num_tokens += num_tokens
             if spec is None:
                 self._enter(request)
             else:
@@ -221,7 +237,13 @@ class InProcessClient:
 
     def _refuse(self, request_id: str, error: SgliteError) -> None:
         self._grammars.forget(request_id)
-        self._callers.pop(request_id)[1](request_id, error)
+        self._take_caller(request_id).refuse(request_id, error)
+
+    def _take_caller(self, request_id: str) -> _Caller:
+        """The caller of a request that lives no more."""
+        caller = self._callers.pop(request_id)
+        self._num_tokens -= caller.num_tokens
+        return caller
 
     def _take_outcome(self, request: Request, outcome: Outcome) -> None:
         """A grammar is ready, or refused. In any thread."""
@@ -251,7 +273,7 @@ class InProcessClient:
             if waiting is None:
                 self._engine.abort(request_id)
             else:
-                deliver, _ = self._callers.pop(request_id)
+                deliver = self._take_caller(request_id).deliver
                 deliver(OutputBatch(finished=[_aborted(waiting, self._engine.clock())]))
 
     def _settle(self, future: Future[Any], function: Callable[[AnyEngine], Any]) -> None:
@@ -270,10 +292,10 @@ class InProcessClient:
         outputs = self._held.pass_on(outputs, self._last_turn_s)
         if not outputs:
             return
-        for deliver, part in split_outputs(outputs, lambda name: self._callers[name][0]):
+        for deliver, part in split_outputs(outputs, lambda name: self._callers[name].deliver):
             deliver(part)
         for finish in outputs.finished:
-            self._callers.pop(finish.request_id, None)
+            self._take_caller(finish.request_id)
             self._grammars.forget(finish.request_id)
 
     def _stop(self) -> None:
@@ -288,8 +310,9 @@ class InProcessClient:
         with self._wake:
             self._fault = fault
         self._read_inbox()
-        refusals = {refuse for _, refuse in self._callers.values()}
+        refusals = {caller.refuse for caller in self._callers.values()}
         self._callers.clear()
+        self._num_tokens = 0
         self._waiting.clear()
         for refuse in refusals:
             refuse(None, self._dead())

@@ -54,7 +54,8 @@ KILL_S = 10.0
 class EngineLauncher:
     """One engine in a process of its own.
 
-    ``client`` is there after :meth:`start`. ``exit_code`` is that of the ended process, negative
+    ``client`` is there after :meth:`start`. ``publishes_digest``: the engine tells what it has
+    cached (``client.on_digest``). ``exit_code`` is that of the ended process, negative
     for a signal.
     """
 
@@ -64,12 +65,14 @@ class EngineLauncher:
         *,
         watchdog_timeout_s: float = 60.0,
         heartbeat_s: float = 0.5,
+        publishes_digest: bool = False,
     ) -> None:
         self.client: ProcessClient | None = None
         self.exit_code: int | None = None
         self._config = config
         self._watchdog_timeout_s = watchdog_timeout_s
         self._heartbeat_s = heartbeat_s
+        self._publishes_digest = publishes_digest
         self._directory: str | None = None
         self._death_fd: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -154,6 +157,7 @@ class EngineLauncher:
             directory=self._directory or "",
             spawned_s=time.monotonic(),
             heartbeat_s=self._heartbeat_s,
+            publishes_digest=self._publishes_digest,
         )
         try:
             self._process = _start_process(settings)

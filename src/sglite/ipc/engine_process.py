@@ -33,6 +33,7 @@ from sglite.ipc.messages import PROTOCOL_VERSION, Ready
 from sglite.ipc.operations import EngineSide
 from sglite.ipc.private_directory import remove_private_directory
 from sglite.ipc.profiling import StepProfiler
+from sglite.ipc.tree_digest import TreeDigest
 from sglite.ipc.warm_up import warm_up
 
 if TYPE_CHECKING:
@@ -92,7 +93,10 @@ class EngineProcess:
         self._started = started
         side = started.client.call(lambda engine: EngineSide(engine, StepProfiler(started.events)))
         ready = _describe(started, time.monotonic() - self._settings.spawned_s)
-        self._server.serve(started.client, started.limits, side, ready)
+        digest = None
+        if self._settings.publishes_digest:
+            digest = started.client.call(lambda engine: TreeDigest(engine.scheduler.cache))
+        self._server.serve(started.client, started.limits, side, ready, digest=digest)
 
     def _fail(self, message: str, code: int) -> int:
         self._server.fail(message[:MAX_MESSAGE_CHARACTERS])

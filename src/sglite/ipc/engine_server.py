@@ -38,6 +38,7 @@ from sglite.ipc.messages import (
 )
 from sglite.ipc.operations import EngineSide
 from sglite.ipc.request_check import check_request
+from sglite.ipc.tree_digest import TreeDigest
 from sglite.request import Request
 from sglite.validation import RequestLimits
 
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.5
 ACCEPT_PAUSE_S = 0.1
+DIGEST_S = 0.1
+"""How long changes of the cache are collected before they are told."""
 FLUSH_S = 2.0
 """How long what is unsent may take when the server closes."""
 
@@ -78,6 +81,8 @@ class EngineServer:
         self._wake_out.setblocking(False)
         self._engine: tuple[InProcessClient, RequestLimits, ControlCalls] | None = None
         self._greeting: Ready | Fatal | None = None
+        self._digest: TreeDigest | None = None
+        self._digest_due_s: float | None = None
         self._next_beat_s = 0.0
         self._close_by_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine-io", daemon=True)
@@ -91,12 +96,26 @@ class EngineServer:
         self._thread.start()
 
     def serve(
-        self, client: InProcessClient, limits: RequestLimits, side: EngineSide, ready: Ready
+        self,
+        client: InProcessClient,
+        limits: RequestLimits,
+        side: EngineSide,
+        ready: Ready,
+        *,
+        digest: TreeDigest | None = None,
     ) -> None:
-        """The engine is there: tell everybody, and take requests within ``limits``."""
+        """The engine is there: tell everybody, and take requests within ``limits``.
+
+        With a ``digest`` everybody also hears what is cached: all of it after the greeting, then
+        what changes.
+        """
 
         def begin() -> None:
             self._engine = client, limits, ControlCalls(client, side, self._command)
+            self._digest = digest
+            if digest is not None:
+                digest.on_change = lambda: self._command(self._expect_digest)
+                self._expect_digest()  # there may be changes already, of which nobody was told
             self._greet_all(ready)
 
         self._command(begin)
@@ -154,6 +173,8 @@ class EngineServer:
         wait_s = self._next_beat_s - time.monotonic()
         if self._engine is not None:
             wait_s = min(wait_s, self._engine[2].next_due_s())
+        if self._digest_due_s is not None:
+            wait_s = min(wait_s, self._digest_due_s - time.monotonic())
         return max(0.0, wait_s)
 
     def _do_what_is_due(self) -> None:
@@ -161,8 +182,21 @@ class EngineServer:
         if now >= self._next_beat_s:
             self._next_beat_s = now + self._heartbeat_s
             self._beat()
+        if self._digest_due_s is not None and now >= self._digest_due_s:
+            self._digest_due_s = None
+            self._tell_changes()
         if self._engine is not None:
             self._engine[2].try_again()
+
+    def _expect_digest(self) -> None:
+        if self._digest_due_s is None:
+            self._digest_due_s = time.monotonic() + DIGEST_S
+
+    def _tell_changes(self) -> None:
+        messages = [] if self._digest is None else self._digest.changes()
+        for message in messages:
+            for connection in list(self._connections):
+                connection.send(message)
 
     def _beat(self) -> None:
         if self._engine is None:
@@ -194,13 +228,20 @@ class EngineServer:
             connection = Connection(sock, self._look_at, **self._limits)
             self._connections.add(connection)
             self._watch(connection, selectors.EVENT_READ, is_new=True)
-            if self._greeting is not None:
-                connection.send(self._greeting)
+            self._greet(connection)
 
     def _greet_all(self, greeting: Ready | Fatal) -> None:
         self._greeting = greeting
         for connection in list(self._connections):
-            connection.send(greeting)
+            self._greet(connection)
+
+    def _greet(self, connection: Connection) -> None:
+        if self._greeting is None:
+            return
+        connection.send(self._greeting)
+        if self._digest is not None and isinstance(self._greeting, Ready):
+            for message in self._digest.whole():
+                connection.send(message)
 
     def _look_at(self, connection: Connection) -> None:
         """A connection has a backlog or is over. Called in any thread."""

@@ -13,7 +13,7 @@ import msgspec
 from sglite.errors import CapacityError, RequestError
 from sglite.request import OutputBatch, Request
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 
 class Submit(msgspec.Struct, tag="submit", frozen=True):
@@ -114,12 +114,29 @@ class Reply(msgspec.Struct, tag="reply", frozen=True):
 
 
 class Heartbeat(msgspec.Struct, tag="heartbeat", frozen=True):
-    """Sent twice a second. ``loop_age_s``: since the engine's loop last turned."""
+    """Sent twice a second. ``loop_age_s``: since the engine's loop last turned.
+
+    ``num_tokens``: of all requests that live, prompts and the outputs that they may have.
+    """
 
     loop_age_s: float
     num_running: int
     num_waiting: int
     num_waiting_tokens: int
+    num_tokens: int = 0
+
+
+class Digest(msgspec.Struct, tag="digest", frozen=True):
+    """Which prefixes the engine has cached, for routers: hashes as ``router.prefix_hashes`` has.
+
+    ``added`` and ``removed`` are packed, 8 bytes each. ``is_whole``: nothing but ``added`` is
+    cached; what does not fit one message follows as changes. ``page_size`` counts tokens.
+    """
+
+    page_size: int
+    is_whole: bool
+    added: bytes
+    removed: bytes = b""
 
 
 class Fatal(msgspec.Struct, tag="fatal", frozen=True):
@@ -129,4 +146,4 @@ class Fatal(msgspec.Struct, tag="fatal", frozen=True):
 
 
 ToEngine = Submit | Abort | Control | Note
-FromEngine = Ready | Outputs | Refused | Reply | Heartbeat | Fatal | Note
+FromEngine = Ready | Outputs | Refused | Reply | Heartbeat | Digest | Fatal | Note

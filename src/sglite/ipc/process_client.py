@@ -23,6 +23,7 @@ from sglite.ipc.messages import (
     PROTOCOL_VERSION,
     Abort,
     Control,
+    Digest,
     Fatal,
     FromEngine,
     Heartbeat,
@@ -49,7 +50,7 @@ class ProcessClient:
 
     ``ready`` is what the engine is, None while it loads. ``heartbeat`` is its last sign of life.
     ``died`` is done, with the reason, once the engine has gone. ``on_note`` hears what API
-    processes say to each other.
+    processes say to each other, ``on_digest`` what the engine has cached, if it publishes that.
     """
 
     def __init__(self) -> None:
@@ -59,6 +60,7 @@ class ProcessClient:
         self.died: asyncio.Future[str] = self._loop.create_future()
         self.num_dropped_frames = 0
         self.on_note: Callable[[Note], None] | None = None
+        self.on_digest: Callable[[Digest], None] | None = None
         self._became_ready = asyncio.Event()
         self._heard_s = self._loop.time()
         self._last_words: str | None = None
@@ -202,6 +204,9 @@ class ProcessClient:
         elif isinstance(message, Note):
             if self.on_note is not None:
                 self.on_note(message)
+        elif isinstance(message, Digest):
+            if self.on_digest is not None:
+                self.on_digest(message)
         else:
             self._take_state(message)
 

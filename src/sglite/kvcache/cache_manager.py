@@ -20,7 +20,7 @@ from sglite.kvcache.eviction import Evictor
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.page_allocator import TOMBSTONE, PageAllocator
 from sglite.kvcache.radix_tree import PrefixMatch, RadixNode, RadixTree
-from sglite.observability.events import EventStream, Evicted, Flushed
+from sglite.observability.events import EventStream, Evicted, Flushed, PagesCached
 
 
 class SequencePages:
@@ -58,7 +58,10 @@ class CacheStats:
 
 
 class CacheManager:
-    """Pages of all KV groups of one engine, and the prefixes kept in them."""
+    """Pages of all KV groups of one engine, and the prefixes kept in them.
+
+    ``page_events`` tells of single pages of group 0: ``PagesCached`` and ``PagesDropped``.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,9 @@ class CacheManager:
             assert group.kind in ("paged_full", "paged_window"), f"unsupported KV group: {group}"
         self.groups = tuple(groups)
         self.page_size = options.page_size
+        self.page_events = EventStream()
         self.allocators = [PageAllocator(count) for count in num_pages]
+        self.allocators[0].events = self.page_events
         self.tree = RadixTree(groups, self.allocators, options.page_size)
         self.evictor = Evictor(self.tree, options.radix_eviction_policy)
         self.num_evicted_pages = 0
@@ -160,8 +165,11 @@ class CacheManager:
             pages.page_ids[group][index] = tree_page
             self.allocators[group].free_from_sequence([own], after_step=after_step)
             replaced.append((group, index, tree_page))
-        self._add_readers(pages, pages.num_tree_pages, end // self.page_size)
-        pages.num_tree_pages = end // self.page_size
+        first_page, pages.num_tree_pages = pages.num_tree_pages, end // self.page_size
+        self._add_readers(pages, first_page, pages.num_tree_pages)
+        if self.page_events.active:
+            added = pages.page_ids[0], first_page, pages.num_tree_pages
+            self.page_events.emit(PagesCached(start.namespace, key_ids, *added))
         self._enforce_max_entries()
         return result.num_new_pages, replaced
 

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from enum import IntEnum
 
+from sglite.observability.events import EventStream, PagesDropped
+
 TOMBSTONE = -1
 """Stands in a page list for a page that its KV group no longer keeps."""
 
@@ -27,12 +29,13 @@ class PageAllocator:
     """The pages of one KV group.
 
     A page that a launched step may still read or write is not freed but *deferred* until that
-    step is committed.
+    step is committed. ``events`` hears of pages that the tree gives up.
     """
 
     def __init__(self, num_pages: int) -> None:
         assert num_pages > 0, f"a KV group needs pages, got {num_pages}"
         self.num_pages = num_pages
+        self.events = EventStream()
         self._free = list(range(num_pages - 1, -1, -1))
         self._state = bytearray(num_pages)
         self._deferred: deque[tuple[int, list[int]]] = deque()
@@ -62,6 +65,8 @@ class PageAllocator:
         """The tree gives up pages that no launched step names."""
         self._move(pages, PageState.TREE, PageState.FREE)
         self._free.extend(pages)
+        if self.events.active:
+            self.events.emit(PagesDropped(pages))
 
     def free_from_sequence(self, pages: list[int], *, after_step: int | None = None) -> None:
         """A sequence gives up pages: now, or once step ``after_step`` is committed."""

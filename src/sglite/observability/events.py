@@ -6,7 +6,7 @@ Build an event only behind ``if events.active``: without a subscriber the path c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sglite.request import RequestFinish
@@ -71,6 +71,29 @@ class Inserted(Event):
     request_id: str
     num_pages: int
     num_duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class PagesCached(Event):
+    """Pages ``page_ids[first_page:end_page]`` of KV group 0 belong to the prefix cache now.
+
+    Some may have been there before, and where a window has left one behind stands a negative
+    number. ``key_ids`` spell the prefix from its start. Both lists are not copied: they are right
+    only while the event is handled. In ``CacheManager.page_events``, as the next one.
+    """
+
+    namespace: str
+    key_ids: Sequence[int]
+    page_ids: Sequence[int]
+    first_page: int
+    end_page: int
+
+
+@dataclass(frozen=True, slots=True)
+class PagesDropped(Event):
+    """Pages of KV group 0 left the prefix cache, for whatever reason."""
+
+    page_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
