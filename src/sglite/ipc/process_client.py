@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -49,8 +49,11 @@ class ProcessClient:
 
     ``ready`` is what the engine is, None while it loads. ``heartbeat`` is its last sign of life.
     ``died`` is done, with the reason, once the engine has gone. ``on_note`` hears what API
-    processes say to each other.
+    processes say to each other. It is an :class:`~sglite.ipc.engine_link.EngineLink`.
     """
+
+    heals = False
+    waiting_count = 0
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -59,6 +62,7 @@ class ProcessClient:
         self.died: asyncio.Future[str] = self._loop.create_future()
         self.num_dropped_frames = 0
         self.on_note: Callable[[Note], None] | None = None
+        self.on_join: list[Callable[[int], None]] = []
         self._became_ready = asyncio.Event()
         self._heard_s = self._loop.time()
         self._last_words: str | None = None
@@ -90,6 +94,11 @@ class ProcessClient:
     def open_count(self) -> int:
         """Requests that have not ended."""
         return len(self._receivers)
+
+    @property
+    def engines(self) -> Mapping[int, ProcessClient]:
+        """This engine, as number 0; see :class:`~sglite.ipc.engine_link.EngineLink`."""
+        return {0: self}
 
     @property
     def heartbeat_age_s(self) -> float:
