@@ -3,7 +3,8 @@
     starting ──engine ready──▶ serving ──SIGTERM, SIGINT──▶ draining ──done or time up──▶ gone (0)
                                   └──engine dead or silent──▶ every stream told ─────────▶ gone (1)
 
-Of several engines one that is dead or silent is started again, and the server goes on. A second signal ends the draining at once.
+A second signal ends the draining at once. Of several engines, one that is dead or silent is started
+again, and the server goes on.
 """
 
 from __future__ import annotations
