@@ -104,8 +104,8 @@ class EngineFleet:
 
     @property
     def paths(self) -> dict[int, str]:
-        """The sockets of the engines that load or are up."""
-        pairs = ((number, place.launcher.path) for number, place in self._places.items())
+        """The sockets of the engines that load or are up, and are to stay."""
+        pairs = ((number, self._places[number].launcher.path) for number in self.numbers)
         return {number: path for number, path in pairs if path is not None}
 
     # -- the first start ---------------------------------------------------------------------------
@@ -161,14 +161,14 @@ class EngineFleet:
         place = self._places[number]
         place.is_retired = True
         self.client.retire(number)
+        self.on_change()
         end_s = self._clock() + grace_s
-        while place.client is not None and place.client.open_count and self._clock() < end_s:
+        while _is_busy(place.client) and self._clock() < end_s:
             await self._sleep(POLL_S)
         if place.task is not None:
             place.task.cancel()
         await place.launcher.stop(min(grace_s, END_S))
         del self._places[number]
-        self.on_change()
 
     # -- one engine --------------------------------------------------------------------------------
 
@@ -215,9 +215,18 @@ class EngineFleet:
 
     async def _launch(self, place: _Place) -> None:
         place.client = await place.launcher.start()
+        self.client.expect(place.number, place.client)
 
     async def _join(self, place: _Place) -> None:
         if place.client is not None and not place.is_retired:
             place.is_up = await self.client.join(place.number, place.client)
             if place.is_up:
                 log_event(logger, logging.INFO, "engine_joined", engine=place.number)
+
+
+def _is_busy(client: ProcessClient | None) -> bool:
+    """Whether an engine lives and has requests, of this process or, at its last heartbeat, any."""
+    if client is None or not client.is_alive:
+        return False
+    beat = client.heartbeat
+    return client.open_count > 0 or (beat is not None and beat.num_running + beat.num_waiting > 0)

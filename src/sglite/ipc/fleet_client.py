@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from sglite.errors import CapacityError, EngineDeadError, NotReadyError
@@ -22,10 +23,10 @@ from sglite.ipc.engine_link import EngineLink
 from sglite.ipc.fleet_control import control_all
 from sglite.ipc.fleet_member import EngineClient, Member
 from sglite.ipc.fleet_state import merged_heartbeat, merged_ready
-from sglite.ipc.messages import Heartbeat, Note, Ready
+from sglite.ipc.messages import Digest, Heartbeat, Note, Ready
 from sglite.ipc.prompt_groups import (
     PromptGroup,
-    WaitingLine,
+    PromptLine,
     count_waiting,
     ended_waiting,
     grouped,
@@ -62,12 +63,19 @@ class Router(Protocol):
     def put_back(self, engine: int) -> None:
         """Choose it again."""
 
+    def take_digest(self, engine: int, digest: Digest) -> None:
+        """What an engine has cached."""
+
+    def take_load(self, engine: int, num_requests: int, num_tokens: int) -> None:
+        """What all routers together have open at an engine."""
+
 
 class FleetClient:
     """An :class:`~sglite.ipc.engine_link.EngineLink` over the engines that have joined.
 
     At most ``max_waiting`` requests wait in the line before more are refused. ``timeout_s`` is the
-    time that a request without a deadline has, from its arrival here.
+    time that a request without a deadline has, from its arrival here. ``has_peers``: other HTTP
+    processes send requests to the same engines.
     """
 
     heals = True
@@ -79,6 +87,7 @@ class FleetClient:
         max_waiting: int,
         num_engines: int = 1,
         timeout_s: float | None = None,
+        has_peers: bool = False,
     ) -> None:
         self.ready: Ready | None = None
         self.on_note: Callable[[Note], None] | None = None
@@ -87,9 +96,10 @@ class FleetClient:
         self._max_waiting = max_waiting
         self._num_engines = num_engines
         self._timeout_s = timeout_s
+        self._has_peers = has_peers
         self._members: dict[int, Member] = {}
         self._num_routed = 0
-        self._line = WaitingLine()
+        self._line = PromptLine()
         self._groups: dict[str, PromptGroup] = {}
         self._receivers = Receivers(self.abort)
         self._loop = asyncio.get_running_loop()
@@ -132,8 +142,15 @@ class FleetClient:
 
     # -- engines come and go -----------------------------------------------------------------------
 
+    def expect(self, number: int, client: EngineClient) -> None:
+        """An engine is about to load: what it will say of its cache is taken from the first on."""
+        while number >= self._num_routed:
+            self._num_routed += 1
+            self._router.add_engine(is_up=False)
+        client.on_digest = partial(self._router.take_digest, number)
+
     async def join(self, number: int, client: EngineClient) -> bool:
-        """Route to an engine that is ready from now on; False where it has ended meanwhile.
+        """Route to an expected engine, which is ready, from now on; False where it has just ended.
 
         It is paused first where the others are.
         """
@@ -154,9 +171,6 @@ class FleetClient:
         self._members[number] = member
         client.on_note = self._take_note
         client.on_death(lambda reason: self.lose(member, reason))
-        while number >= self._num_routed:
-            self._num_routed += 1
-            self._router.add_engine(is_up=False)
         self._router.put_back(number)
         self._route()
         for callback in self.on_join if is_new else ():
@@ -294,12 +308,23 @@ class FleetClient:
 
     def _route(self) -> None:
         """Give waiting prompts to engines, oldest first, as long as there is room."""
+        if self._has_peers and self._line:
+            self._learn_loads()
         while self._line and self._members:
             group = next(iter(self._line))
             number = self._router.try_route(group.routed, self._loop.time())
             if number is None:
                 return
             self._place(group, self._members[number])
+
+    def _learn_loads(self) -> None:
+        """What the other processes have sent there is known from each engine's last heartbeat."""
+        for member in self._members.values():
+            beat = member.client.heartbeat
+            if beat is not None and beat is not member.known_beat:
+                member.known_beat = beat
+                num_requests = beat.num_running + beat.num_waiting
+                self._router.take_load(member.number, num_requests, beat.num_tokens)
 
     def _place(self, group: PromptGroup, member: Member) -> None:
         try:

@@ -45,6 +45,25 @@ async def control_all(
     return _MERGES.get(name, _first)(good)
 
 
+async def answers_of(engines: Mapping[int, Controlled], name: str) -> dict[int, Any]:
+    """What each engine answers, by its number. Engines that end meanwhile are left out.
+
+    Raises what an engine raises otherwise, EngineDeadError where none is left.
+    """
+    calls = [engine.control(name) for engine in engines.values()]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    good = {
+        number: answer
+        for number, answer in zip(engines, answers, strict=True)
+        if not isinstance(answer, BaseException)
+    }
+    faults = [answer for answer in answers if isinstance(answer, BaseException)]
+    grave = [fault for fault in faults if not isinstance(fault, GONE)]
+    for fault in grave or ([] if good else faults):
+        raise fault
+    return good
+
+
 def _arguments_for(number: int, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Each engine writes a profile of its own: the file's name says whose it is."""
     if name != "start_profile":
@@ -54,7 +73,7 @@ def _arguments_for(number: int, name: str, arguments: Mapping[str, Any]) -> dict
     return {**arguments, "path": str(path.with_name(f"{stem}-engine{number}{dot}{rest}"))}
 
 
-def _sums(answers: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def sums(answers: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Numbers added up; of those that say yes or no, whether one says yes."""
     total: dict[str, float] = {}
     for answer in answers:
@@ -69,8 +88,8 @@ def _first(answers: Sequence[Any]) -> Any:
 
 
 _MERGES: dict[str, Callable[[Sequence[Any]], Any]] = {
-    "stats": _sums,
-    "loads": _sums,
+    "stats": sums,
+    "loads": sums,
     "flush_cache": all,
     "unpin_prefix": any,
 }

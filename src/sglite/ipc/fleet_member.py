@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sglite.ipc.engine_link import EngineLink
+from sglite.ipc.messages import Digest, Heartbeat
 from sglite.ipc.prompt_groups import PromptGroup
 from sglite.request import OutputBatch
 
 
 class EngineClient(EngineLink, Protocol):
     """The client of one engine: ``ProcessClient``, or what stands for it."""
+
+    on_digest: Callable[[Digest], None] | None
 
     def on_death(self, callback: Callable[[str], None]) -> None:
         """Call ``callback`` with the reason, in the event loop, once the engine has gone."""
@@ -34,12 +37,14 @@ class Member:
     """The client of an engine, and by request the groups that the engine has.
 
     It receives their outputs: whose have begun is noted before anybody else sees them.
+    ``known_beat`` is the heartbeat that the router knows of.
     """
 
     def __init__(self, fleet: Fleet, number: int, client: EngineClient) -> None:
         self.number = number
         self.client = client
         self.groups: dict[str, PromptGroup] = {}
+        self.known_beat: Heartbeat | None = None
         self._fleet = fleet
 
     def submit(self, group: PromptGroup) -> None:

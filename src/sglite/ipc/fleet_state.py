@@ -30,4 +30,5 @@ def merged_heartbeat(beats: Iterable[Heartbeat | None], *, num_waiting: int) -> 
         num_running=sum(beat.num_running for beat in heard),
         num_waiting=sum(beat.num_waiting for beat in heard) + num_waiting,
         num_waiting_tokens=sum(beat.num_waiting_tokens for beat in heard),
+        num_tokens=sum(beat.num_tokens for beat in heard),
     )

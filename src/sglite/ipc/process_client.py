@@ -1,4 +1,4 @@
-"""The engine as an API process sees it: a socket, served by the event loop.
+"""One engine as an API process sees it: a socket, served by the event loop.
 
     client = await ProcessClient.connect(path)      # client.ready follows, when the engine is
     client.submit(requests, receiver)               # receiver.deliver(batch), receiver.refuse(...)
@@ -49,7 +49,7 @@ class ProcessClient:
 
     ``ready`` is what the engine is, None while it loads. ``heartbeat`` is its last sign of life.
     ``died`` is done, with the reason, once the engine has gone. ``on_note`` hears what API
-    processes say to each other. It is an :class:`~sglite.ipc.engine_link.EngineLink`.
+    processes say to each other.
     """
 
     heals = False
@@ -62,7 +62,6 @@ class ProcessClient:
         self.died: asyncio.Future[str] = self._loop.create_future()
         self.num_dropped_frames = 0
         self.on_note: Callable[[Note], None] | None = None
-        self.on_join: list[Callable[[int], None]] = []
         self._became_ready = asyncio.Event()
         self._heard_s = self._loop.time()
         self._last_words: str | None = None
@@ -71,6 +70,7 @@ class ProcessClient:
         self._call_ids = itertools.count()
         self._transport: asyncio.WriteTransport | None = None
         self._decoder = msgspec.msgpack.Decoder(FromEngine)
+        self.on_join: list[Callable[[int], None]] = []
 
     @classmethod
     async def connect(cls, path: str) -> ProcessClient:

@@ -46,7 +46,7 @@ class PromptGroup:
         }
 
 
-class WaitingLine:
+class PromptLine:
     """Groups that no engine has, oldest first; ``num_requests`` counts their requests."""
 
     def __init__(self) -> None:
