@@ -9,7 +9,7 @@ from typing import Any
 from sglite.config_parallel import RoutingOptions
 from sglite.errors import EngineDeadError
 from sglite.ipc.fleet_client import FleetClient
-from sglite.ipc.messages import PROTOCOL_VERSION, Heartbeat, Note, Ready
+from sglite.ipc.messages import PROTOCOL_VERSION, Digest, Heartbeat, Note, Ready
 from sglite.ipc.receivers import Receiver, Receivers
 from sglite.request import FinishReason, OutputBatch, Request, RequestFinish, RequestTimings
 from sglite.router.router import Router
@@ -37,10 +37,11 @@ class FakeClient:
 
     def __init__(self, *, is_ready: bool = True, **limits: int) -> None:
         self.ready: Ready | None = ready(**limits) if is_ready else None
-        self.heartbeat: Heartbeat | None = Heartbeat(0.1, 1, 2, 3)
+        self.heartbeat: Heartbeat | None = None
         self.heartbeat_age_s = 0.5
         self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.on_note: Callable[[Note], None] | None = None
+        self.on_digest: Callable[[Digest], None] | None = None
         self.on_join: list[Callable[[int], None]] = []
         self.requests: dict[str, Request] = {}
         self.aborted: list[str] = []
@@ -153,15 +154,29 @@ class FakeLauncher:
         return 0
 
 
-def fleet_client(*, max_waiting: int = 100, timeout_s: float | None = None, **options: Any) -> Any:
+def fleet_client(
+    *,
+    max_waiting: int = 100,
+    timeout_s: float | None = None,
+    has_peers: bool = False,
+    **options: Any,
+) -> FleetClient:
     """A client without engines; ``options`` are those of routing."""
     router = Router(RoutingOptions(**{"routing_policy": "round_robin", **options}), 0)
-    return FleetClient(router, max_waiting=max_waiting, num_engines=2, timeout_s=timeout_s)
+    return FleetClient(
+        router, max_waiting=max_waiting, num_engines=2, timeout_s=timeout_s, has_peers=has_peers
+    )
+
+
+async def join(fleet: FleetClient, number: int, engine: FakeClient) -> bool:
+    """What whoever starts an engine does."""
+    fleet.expect(number, engine)
+    return await fleet.join(number, engine)
 
 
 async def joined(num_engines: int = 2, **options: Any) -> tuple[Any, list[FakeClient]]:
     """A fleet of ready engines."""
     fleet, engines = fleet_client(**options), [FakeClient() for _ in range(num_engines)]
     for number, engine in enumerate(engines):
-        assert await fleet.join(number, engine)
+        await join(fleet, number, engine)
     return fleet, engines

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from sglite.errors import CapacityError, EngineDeadError, NotReadyError
-from sglite.ipc.messages import Note
+from sglite.ipc.messages import Digest, Heartbeat, Note
 from sglite.request import FinishReason, Request
 from sglite.router.policies import RoutedRequest
-from tests.ipc.fake_members import FakeClient, fleet_client, joined
+from sglite.router.prefix_hashes import page_hashes
+from tests.ipc.fake_members import FakeClient, fleet_client, join, joined
 from tests.ipc.harness import Receiver, run
 
 
@@ -100,7 +101,7 @@ def test_what_exceeds_the_limits_waits_its_turn_and_none_is_lost() -> None:
         assert placed(engines) == [["a", "c", "e"], ["b", "d"]]
         engines[0].end("c", "e")
         engines[1].end("d")
-        assert sorted(sum(placed(engines), [])) == ["a", "b", "c", "d", "e", "f", "late"]
+        assert {*engines[0].requests, *engines[1].requests} == {*"abcdef", "late"}
         assert endings(receiver).keys() == set("bcde") and refusals(receiver).keys() == {"a"}
         assert (fleet.open_count, fleet.waiting_count) == (2, 0)
 
@@ -264,7 +265,7 @@ def test_without_any_engine_everybody_is_told_at_once_and_later_it_heals() -> No
         again = FakeClient()
         back: list[int] = []
         fleet.on_join.append(back.append)
-        assert await fleet.join(0, again) and back == [0]
+        assert await join(fleet, 0, again) and back == [0]
         submit(fleet, "d")
         assert placed([again]) == [["d"]] and fleet.is_alive
 
@@ -289,12 +290,12 @@ def test_an_engine_that_is_gone_or_loads_cannot_join() -> None:
     async def work() -> None:
         fleet = fleet_client()
         with pytest.raises(NotReadyError):
-            await fleet.join(0, FakeClient(is_ready=False))
+            await join(fleet, 0, FakeClient(is_ready=False))
         with pytest.raises(NotReadyError):
             submit(fleet, "a")
         gone = FakeClient()
         gone.die()
-        assert not await fleet.join(0, gone)
+        assert not await join(fleet, 0, gone)
         assert not fleet.is_alive
 
     run(work())
@@ -319,7 +320,7 @@ def test_an_engine_that_joins_while_the_others_pause_pauses_too() -> None:
         fleet, engines = await joined(1)
         engines[0].controls["stats"] = {"is_paused": 1}
         late = FakeClient()
-        await fleet.join(1, late)
+        await join(fleet, 1, late)
         assert late.controlled == [("pause", {"mode": "in_place"})]
 
     run(work())
@@ -328,12 +329,14 @@ def test_an_engine_that_joins_while_the_others_pause_pauses_too() -> None:
 def test_what_fits_the_fleet_fits_each_engine() -> None:
     async def work() -> None:
         fleet = fleet_client()
-        await fleet.join(0, FakeClient(context_length=800))
-        await fleet.join(1, FakeClient(pool_tokens=3000))
+        one, two = FakeClient(context_length=800), FakeClient(pool_tokens=3000)
+        one.heartbeat, two.heartbeat = Heartbeat(0.1, 1, 2, 3, 40), Heartbeat(0.2, 1, 2, 3, 50)
+        await join(fleet, 0, one)
+        await join(fleet, 1, two)
         assert (fleet.ready.context_length, fleet.ready.pool_tokens) == (800, 3000)
         assert fleet.ready.config["dp_size"] == 2
         beat = fleet.heartbeat
-        assert (beat.num_running, beat.num_waiting, beat.num_waiting_tokens) == (2, 4, 6)
+        assert beat == Heartbeat(0.2, 2, 4, 6, 90)
         assert fleet.heartbeat_age_s == 0.5
 
     run(work())
@@ -363,7 +366,7 @@ def test_notes_go_through_the_engine_that_has_lived_longest() -> None:
         engines[0].on_note(note)
         engines[0].die()
         back = FakeClient()
-        await fleet.join(0, back)
+        await join(fleet, 0, back)
         fleet.send_note(note)
         assert [len(each.notes) for each in (*engines, back)] == [1, 1, 0]
         back.on_note(note)
@@ -382,7 +385,7 @@ def test_a_closed_fleet_fails_everything_once() -> None:
         engines[1].die()
         with pytest.raises(EngineDeadError):
             submit(fleet, "c")
-        assert not await fleet.join(0, FakeClient())
+        assert not await join(fleet, 0, FakeClient())
 
     run(work())
 
@@ -393,5 +396,36 @@ def test_a_request_is_sent_as_it_came() -> None:
         sent = request("a", seed=4, session="s")
         fleet.submit([sent], Receiver())
         assert dataclasses.asdict(engines[0].requests["a"]) == dataclasses.asdict(sent)
+
+    run(work())
+
+
+def test_what_an_engine_says_of_its_cache_is_heard_while_it_loads() -> None:
+    async def work() -> None:
+        fleet = fleet_client(routing_policy="cache_aware")
+        engines = [FakeClient(), FakeClient()]
+        for number, engine in enumerate(engines):
+            fleet.expect(number, engine)
+        hashes = page_hashes([1, 2, 3, 4], 2)
+        packed = b"".join(each.to_bytes(8, "little") for each in hashes)
+        engines[1].on_digest(Digest(page_size=2, is_whole=True, added=packed))
+        for number, engine in enumerate(engines):
+            await fleet.join(number, engine)
+        fleet.submit([request("a", prompt_token_ids=[1, 2, 3, 4, 5])], Receiver())
+        fleet.submit([request("b", prompt_token_ids=[5, 6])], Receiver())
+        assert placed(engines) == [["b"], ["a"]]
+
+    run(work())
+
+
+def test_what_other_processes_sent_counts() -> None:
+    async def work() -> None:
+        fleet, engines = await joined(2, has_peers=True, routing_policy="shortest_queue")
+        engines[0].heartbeat = Heartbeat(0.1, 3, 2, 0, 900)
+        submit(fleet, "a", "b")
+        assert placed(engines) == [[], ["a", "b"]]
+        engines[0].heartbeat = Heartbeat(0.1, 0, 0, 0, 0)
+        submit(fleet, "c")
+        assert placed(engines) == [["c"], ["a", "b"]]
 
     run(work())
