@@ -44,7 +44,7 @@ class Receiver(Protocol):
 
 
 class FakeEngine:
-    """What the server uses of ``ProcessClient``.
+    """The ``EngineLink`` of one engine.
 
     By default a request is answered by its prompt's tokens, over and over, up to its
     max_new_tokens; token stops, EOS, stop strings and aborts count. ``tokens_per_batch`` tokens
@@ -68,6 +68,10 @@ class FakeEngine:
         self.is_alive = True
         self.heartbeat_age_s = 0.0
         self.heartbeat = Heartbeat(0.0, 0, 0, 0)
+        self.heals = False
+        self.waiting_count = 0
+        self.on_note = None
+        self.on_join: list[Callable[[int], None]] = []
         self.ready: Ready | None = Ready(
             protocol_version=PROTOCOL_VERSION,
             pid=1,
@@ -120,6 +124,16 @@ class FakeEngine:
     def open_count(self) -> int:
         """Requests that have not ended."""
         return len(self._open)
+
+    @property
+    def engines(self) -> dict[int, FakeEngine]:
+        """Itself."""
+        return {0: self}
+
+    def send_note(self, note: Any) -> None:
+        """Pass it on."""
+        if self.on_note is not None:
+            self.on_note(note)
 
     @property
     def num_open_requests(self) -> int:

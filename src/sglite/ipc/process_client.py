@@ -1,4 +1,4 @@
-"""The engine as an API process sees it: a socket, served by the event loop.
+"""One engine as an API process sees it: a socket, served by the event loop.
 
     client = await ProcessClient.connect(path)      # client.ready follows, when the engine is
     client.submit(requests, receiver)               # receiver.deliver(batch), receiver.refuse(...)
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -53,6 +53,9 @@ class ProcessClient:
     processes say to each other, ``on_digest`` what the engine has cached, if it publishes that.
     """
 
+    heals = False
+    waiting_count = 0
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.ready: Ready | None = None
@@ -69,6 +72,7 @@ class ProcessClient:
         self._call_ids = itertools.count()
         self._transport: asyncio.WriteTransport | None = None
         self._decoder = msgspec.msgpack.Decoder(FromEngine)
+        self.on_join: list[Callable[[int], None]] = []
 
     @classmethod
     async def connect(cls, path: str) -> ProcessClient:
@@ -92,6 +96,11 @@ class ProcessClient:
     def open_count(self) -> int:
         """Requests that have not ended."""
         return len(self._receivers)
+
+    @property
+    def engines(self) -> Mapping[int, ProcessClient]:
+        """This engine, as number 0; see :class:`~sglite.ipc.engine_link.EngineLink`."""
+        return {0: self}
 
     @property
     def heartbeat_age_s(self) -> float:

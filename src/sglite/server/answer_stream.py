@@ -10,7 +10,7 @@ from sglite.generation import Generation, GenerationChunk, GenerationCollector, 
 from sglite.request import OutputBatch
 
 if TYPE_CHECKING:
-    from sglite.ipc.process_client import ProcessClient
+    from sglite.ipc.engine_link import EngineLink
     from sglite.server.telemetry.observation import CallObserver
 
 REFUSALS = (CapacityError, RequestError)
@@ -28,7 +28,7 @@ class AnswerStream:
 
     def __init__(
         self,
-        engine: ProcessClient,
+        engine: EngineLink,
         opened: list[OpenGeneration],
         observer: CallObserver | None = None,
     ) -> None:

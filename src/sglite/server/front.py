@@ -29,7 +29,7 @@ from sglite.validation.requests import RequestTraits
 
 if TYPE_CHECKING:
     from sglite.config import ServerConfig
-    from sglite.ipc.process_client import ProcessClient
+    from sglite.ipc.engine_link import EngineLink
     from sglite.models.generation_config import GenerationDefaults
     from sglite.server.chat_renderer import Renderer
     from sglite.tokenizer import Tokenizer
@@ -48,7 +48,7 @@ class Front:
     """
 
     config: ServerConfig
-    engine: ProcessClient
+    engine: EngineLink
     tokenizer: Tokenizer | None
     limits: RequestLimits
     generation_defaults: GenerationDefaults
@@ -126,9 +126,14 @@ class Front:
             return requests
         return [dataclasses.replace(request, thinking=thinking) for request in requests]
 
-    def answer(self, opened: list[OpenGeneration]) -> AnswerStream:
-        """Submit the requests of one call. Raises EngineDeadError, NotReadyError."""
-        stream = AnswerStream(self.engine, opened, self.observation.open_call())
+    def answer(
+        self, opened: list[OpenGeneration], engine: EngineLink | None = None
+    ) -> AnswerStream:
+        """Submit the requests of one call, to whichever engine or to this one.
+
+        Raises EngineDeadError, NotReadyError, CapacityError.
+        """
+        stream = AnswerStream(engine or self.engine, opened, self.observation.open_call())
         self._streams.add(stream)
         return stream
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sglite.config import ServerConfig
-from sglite.ipc.process_client import ProcessClient
+from sglite.ipc.engine_link import EngineLink
 from sglite.models.generation_config import GenerationDefaults
 from sglite.models.hf_config import HFConfig
 from sglite.models.hub import resolve_model_directory
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 async def make_front(
     config: ServerConfig,
     directory: Path,
-    client: ProcessClient,
+    client: EngineLink,
     wait_ready: Callable[[], Awaitable[Ready]],
     *,
     number: int = 0,

@@ -3,7 +3,8 @@
     starting ──engine ready──▶ serving ──SIGTERM, SIGINT──▶ draining ──done or time up──▶ gone (0)
                                   └──engine dead or silent──▶ every stream told ─────────▶ gone (1)
 
-A second signal ends the draining at once.
+A second signal ends the draining at once. Of several engines, one that is dead or silent is started
+again, and the server goes on.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Lifecycle:
         if self._stopping.is_set():
             self._stop_now()
         while not self.server.should_exit:
-            if not front.engine.is_alive:
+            if not (front.engine.is_alive or front.engine.heals):
                 await self._fail(front, "engine_failed", "the log above has the cause")
                 break
             if self._workers is not None and self._workers.fault is not None:

@@ -20,7 +20,7 @@ from sglite.ipc.messages import Note
 from sglite.observability.logging import log_event
 
 if TYPE_CHECKING:
-    from sglite.ipc.process_client import ProcessClient
+    from sglite.ipc.engine_link import EngineLink
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Peers:
     """This process among ``count`` HTTP processes; ``number`` counts from 0."""
 
     def __init__(
-        self, client: ProcessClient | None = None, *, number: int = 0, count: int = 1
+        self, client: EngineLink | None = None, *, number: int = 0, count: int = 1
     ) -> None:
         self.number = number
         self.count = count

@@ -65,7 +65,8 @@ def check_live(front: Front) -> None:
     """Raise NotReadyError unless the engine's process lives and its loop turns."""
     engine = front.engine
     if not engine.is_alive:
-        raise NotReadyError("the engine has stopped")
+        message = "no engine runs; all are being started again" if engine.heals else ""
+        raise NotReadyError(message or "the engine has stopped")
     age_s = engine.heartbeat_age_s
     limit_s = front.config.watchdog_timeout_s
     if age_s > limit_s:
