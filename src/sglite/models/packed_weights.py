@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from sglite.models.layers.parallel import TensorParallel
 from sglite.models.packed_matrix import (
     PANEL,
     Matrix,
@@ -149,6 +148,6 @@ def _norm_shapes(
     spec: DecoderSpec, matrices: Mapping[str, MatrixShape]
 ) -> dict[str, tuple[int, ...]]:
     """What is no matrix and no bias of one."""
-    targets = weight_map(spec, TensorParallel()).values()
+    targets = weight_map(spec).values()
     shapes = {target.parameter.rsplit(".", 1)[0]: target.shape for target in targets}
     return {name: shape for name, shape in shapes.items() if name not in matrices}
