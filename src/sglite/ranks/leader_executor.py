@@ -18,6 +18,7 @@ from sglite.executors.executor import Executor
 from sglite.executors.threaded_executor import ThreadedExecutor, ThreadedHandle
 from sglite.ranks.channel import encode
 from sglite.ranks.messages import Launch, Sample
+from sglite.ranks.rank_follower import to_lane_masks
 from sglite.ranks.rank_team import RankTeam
 from sglite.sampling.masks import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
@@ -35,11 +36,16 @@ class LeaderHandle:
 
 
 class LeaderExecutor:
-    """Implements ``Executor`` over our own executor and the ``team`` of all other ranks."""
+    """Implements ``Executor`` over our own executor and the ``team`` of all other ranks.
 
-    def __init__(self, inner: Executor, team: RankTeam) -> None:
+    With ``draws`` False we are not in the pipeline's last stage: a rank there gets the masks, and
+    tells us its results.
+    """
+
+    def __init__(self, inner: Executor, team: RankTeam, *, draws: bool = True) -> None:
         self._inner = ThreadedExecutor(inner)
         self._team = team
+        self._draws = draws
 
     def launch(self, plan: StepPlan) -> LeaderHandle:
         """Begin a step on all ranks. Raises RankLostError."""
@@ -47,8 +53,9 @@ class LeaderExecutor:
         return LeaderHandle(plan.step_id, self._inner.launch(plan))
 
     def sample(self, handle: LeaderHandle, masks: TokenMasks | None = None) -> None:
-        """Draw on this rank, with the others' help. Raises RankLostError."""
-        self._send(Sample(handle.step_id))
+        """Draw, on this rank or another. Raises RankLostError."""
+        travelling = {} if masks is None or self._draws else {0: to_lane_masks(masks)}
+        self._send(Sample(handle.step_id, travelling))
         self._inner.sample(handle.inner, masks)
 
     def _send(self, message: Launch | Sample) -> None:
@@ -61,13 +68,20 @@ class LeaderExecutor:
         assert result is not None, "a step is sampled before it is collected"
         self._wait(result)
         try:
-            return self._inner.collect(handle.inner)
+            own = self._inner.collect(handle.inner)
+            return own if self._draws else self._drawn(handle.step_id)
         except Exception as error:
             # The others' end may be the cause of ours, and they know more of it.
             cause = self._team.links.cause_of(error)
             if cause is error:
                 raise
             raise cause from error
+
+    def _drawn(self, step_id: int) -> StepResult:
+        """What the rank that draws made of the step."""
+        drawn = self._team.links.result_of(step_id)
+        self._wait(drawn)
+        return drawn.result()
 
     def _wait(self, result: Future[Any]) -> None:
         while not wait([result], timeout=LOOK_S).done:
