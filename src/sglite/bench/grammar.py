@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sglite.config import EngineConfig
-from sglite.engine.laned_engine import AnyEngine
 from sglite.errors import ConfigError
 from sglite.ipc.client import InProcessClient
+from sglite.lanes.laned_engine import AnyEngine
 from sglite.request import OutputBatch, Request, SamplingParams
 from sglite.startup import Started, start_engine
 from sglite.validation import build_requests

@@ -19,12 +19,12 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from sglite.engine.laned_engine import AnyEngine
 from sglite.errors import CapacityError, EngineDeadError, SgliteError
 from sglite.ipc.grammar_service import Outcome
 from sglite.ipc.held_outputs import HeldOutputs
 from sglite.ipc.request_grammars import RequestGrammars
 from sglite.ipc.splitting import split_outputs
+from sglite.lanes.laned_engine import AnyEngine
 from sglite.request import FinishReason, OutputBatch, Request, RequestFinish, RequestTimings
 
 logger = logging.getLogger(__name__)

@@ -95,7 +95,7 @@ class EngineProcess:
         ready = _describe(started, time.monotonic() - self._settings.spawned_s)
         digest = None
         if self._settings.publishes_digest:
-            digest = started.client.call(lambda engine: TreeDigest(engine.scheduler.cache))
+            digest = started.client.call(lambda engine: TreeDigest(engine.schedulers[0].cache))
         self._server.serve(started.client, started.limits, side, ready, digest=digest)
 
     def _fail(self, message: str, code: int) -> int:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from sglite.engine.laned_engine import AnyEngine
 from sglite.errors import RequestError
 from sglite.ipc.profiling import StepProfiler
+from sglite.lanes.laned_engine import AnyEngine
 
 
 class Arguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sglite.engine.laned_engine import LanedEngine, LaneExecutor, LaneStep
 from sglite.errors import CapacityError
+from sglite.lanes.laned_engine import LanedEngine, LaneExecutor, LaneStep
 from sglite.request import FinishReason, OutputBatch, Request
 from tests.fakes import EOS, expected_output
 from tests.scheduler.harness import RecordingExecutor, SchedulerDriver, prompts_with_output
