@@ -25,6 +25,7 @@ WITHOUT_A_MODULE = {
     "kernels/cpu/test_linear.py": "kernels/cpu/linear.h, rows.h and pack.cpp",
     "kernels/cpu/test_sample.py": "kernels/cpu/sample.h",
     "lang/test_constrained.py": "programs and grammars together",
+    "models/test_shares.py": "decoders of several ranks together, against one",
     "models/test_bad_model_directory.py": "everything that reads a model directory",
     "test_import_contract.py": "the layers of the whole package",
     "test_public_docs.py": "docstrings of the whole package",
