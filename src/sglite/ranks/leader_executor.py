@@ -10,9 +10,8 @@ one.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
-from typing import Any
 
 from sglite.executors.executor import Executor
 from sglite.executors.threaded_executor import ThreadedExecutor, ThreadedHandle
@@ -46,6 +45,7 @@ class LeaderExecutor:
         self._inner = ThreadedExecutor(inner)
         self._team = team
         self._draws = draws
+        self._has_failed = False
 
     def launch(self, plan: StepPlan) -> LeaderHandle:
         """Begin a step on all ranks. Raises RankLostError."""
@@ -66,11 +66,12 @@ class LeaderExecutor:
         """Wait for the step. RankLostError, or why a rank failed, where it cannot end."""
         result = handle.inner.result
         assert result is not None, "a step is sampled before it is collected"
-        self._wait(result)
         try:
+            self._wait(result)
             own = self._inner.collect(handle.inner)
             return own if self._draws else self._drawn(handle.step_id)
         except Exception as error:
+            self._has_failed = True
             # The others' end may be the cause of ours, and they know more of it.
             cause = self._team.links.cause_of(error)
             if cause is error:
@@ -89,9 +90,9 @@ class LeaderExecutor:
 
     def close(self) -> None:
         """End all ranks; our own thread is not waited for where it may hang."""
-        is_lost = self._team.links.loss is not None
-        self._team.close()
-        if is_lost:
+        if self._has_failed or self._team.links.loss is not None:
+            self._team.kill()
             self._inner.abandon()
-        else:
-            self._inner.close()
+            return
+        self._team.close()
+        self._inner.close()
