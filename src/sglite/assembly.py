@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -36,6 +37,7 @@ from sglite.host.share import HostShare
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
+from sglite.lanes.laned_engine import AnyEngine
 from sglite.memory import (
     MemoryPlan,
     explain_out_of_memory,
@@ -51,6 +53,7 @@ from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_cache import WeightCache
 from sglite.observability.events import EventStream
+from sglite.ranks.laned_assembly import build_laned_engine
 from sglite.ranks.leader_executor import LeaderExecutor
 from sglite.ranks.leadership import Leadership
 from sglite.ranks.rank_team import RankTeam
@@ -67,7 +70,7 @@ class EngineParts:
     ``team`` are the engine's other ranks, if any; the executor closes it.
     """
 
-    engine: Engine
+    engine: AnyEngine
     config: EngineConfig
     model: LoadedModel
     memory: MemoryPlan
@@ -139,13 +142,18 @@ def _assemble(
     if team is not None:
         memory = _settled(memory, team.settle("loaded", memory.num_pages))
     config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)
+    making: dict[str, Any] = {
+        "make_checker": make_checker, "make_constraint": make_constraint, "events": events
+    }  # fmt: skip
+    if leadership is not None and config.enable_dp_attention:
+        lanes = build_laned_engine(config, model, memory.num_pages, leadership, **making)
+        leadership.team.settle("ready", memory.num_pages)
+        return EngineParts(lanes, config, model, memory, team)
     engine = build_engine(
         config,
         model,
         memory.num_pages,
-        make_checker=make_checker,
-        make_constraint=make_constraint,
-        events=events,
+        **making,
         device=device,
         leadership=leadership,
         explain_out_of_memory=lambda error: explain_out_of_memory(error, memory),
@@ -314,7 +322,7 @@ def build_engine(
     executor: Executor
     if leadership is not None:
         own = make_share_executor(config, model, num_pages, leadership.seat)
-        executor = LeaderExecutor(own, leadership.team, draws=leadership.seat.draws)
+        executor = LeaderExecutor(own, leadership.team, drawing_rank=leadership.seat.drawing_rank)
     elif device is not None:
         pool = make_device_pool(config, model, num_pages, device)
         executor = make_device_executor(

@@ -132,6 +132,8 @@ def open_choices(config: EngineConfig) -> list[Choice]:
     if config.pp_size > 1 and _is_open(config, "max_in_flight"):
         reason = f"so many stages compute at once (pp_size is {config.pp_size})"
         choices.append(Choice("max_in_flight", config.pp_size, reason))
+    if config.enable_dp_attention and _is_open(config, "max_in_flight"):
+        choices.append(Choice("max_in_flight", 1, "the lanes of a step are committed together"))
     choices += _attention_choices(config) + _graph_choices(config)
     decided = {choice.option for choice in choices}
     is_cuda = device_type(config.device) == "cuda"
@@ -233,6 +235,8 @@ def contradictions(config: EngineConfig) -> list[str]:
         found.append("max_total_tokens (num_pages is set)")
     if not _is_open(config, "max_in_flight") and 1 < config.pp_size < config.max_in_flight:
         found.append(f"max_in_flight (pp_size is {config.pp_size}: more steps would only wait)")
+    if not _is_open(config, "max_in_flight") and config.enable_dp_attention:
+        found += ["max_in_flight (enable_dp_attention is set)"] * (config.max_in_flight > 1)
     if config.skip_tokenizer_init and config.chat_template is not None:
         found.append("chat_template (skip_tokenizer_init is set)")
     return found + _pointless_for_device(config)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sglite.errors import CapacityError
-from sglite.lanes.laned_engine import LanedEngine, LaneExecutor, LaneStep
+from sglite.lanes.laned_engine import DeferredExecutor, LanedEngine, LaneStep
 from sglite.request import FinishReason, OutputBatch, Request
 from tests.fakes import EOS, expected_output
 from tests.scheduler.harness import RecordingExecutor, SchedulerDriver, prompts_with_output
@@ -50,7 +50,7 @@ class Lanes:
         drivers = [SchedulerDriver.make(**options) for _ in range(count)]
         ranks = FakeRanks([driver.executor for driver in drivers])
         for driver in drivers:
-            driver.engine.executor = LaneExecutor()
+            driver.engine.executor = DeferredExecutor()
         return cls(drivers, ranks, LanedEngine([driver.engine for driver in drivers], ranks))
 
     def add(self, request_id: str, prompt: Sequence[int], max_new_tokens: int = 6) -> None:

@@ -162,7 +162,7 @@ class TorchExecutor:
         hidden_TE = handle.hidden_TE[first : first + len(span.targets)]
         chunk_rows = logits_chunk_rows(self._model.spec.vocab_size)
         if not self._is_drawing:
-            for part_TE in hidden_TE.split(chunk_rows):
+            for part_TE in torch.split(hidden_TE, chunk_rows):
                 self._model.compute_logits(part_TE)
             return
         setup = self._sampling.setups[plan.run_rows[span.run]]

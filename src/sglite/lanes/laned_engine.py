@@ -43,7 +43,7 @@ class JointExecutor(Protocol):
 
 
 @dataclass(slots=True)
-class LaneExecutor:
+class DeferredExecutor:
     """The contract of ``Executor`` for one lane: it keeps what the joint step will carry out."""
 
     step: LaneStep | None = None
@@ -69,7 +69,7 @@ class LaneExecutor:
 
 @dataclass(slots=True)
 class LanedEngine:
-    """The face of ``Engine`` over ``lanes``, whose executors are LaneExecutors."""
+    """The face of ``Engine`` over ``lanes``, whose executors are DeferredExecutors."""
 
     lanes: list[Engine]
     joint: JointExecutor
@@ -115,7 +115,7 @@ class LanedEngine:
         for lane in self.lanes:
             lane.launch_steps()
         executors = [lane.executor for lane in self.lanes]
-        steps = [_take(each) for each in executors if isinstance(each, LaneExecutor)]
+        steps = [_take(each) for each in executors if isinstance(each, DeferredExecutor)]
         if any(steps):
             self.joint.run(steps)
         outputs = OutputBatch()
@@ -165,6 +165,6 @@ def _work_with(scheduler: Scheduler, request: Request) -> int:
     return open_tokens + len(key_ids) - match.num_tokens
 
 
-def _take(executor: LaneExecutor) -> LaneStep | None:
+def _take(executor: DeferredExecutor) -> LaneStep | None:
     step, executor.step = executor.step, None
     return step

@@ -10,14 +10,15 @@ one.
 
 from __future__ import annotations
 
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from typing import Any
 
 from sglite.executors.executor import Executor
 from sglite.executors.threaded_executor import ThreadedExecutor, ThreadedHandle
 from sglite.ranks.channel import encode
 from sglite.ranks.messages import Launch, Sample
-from sglite.ranks.rank_follower import to_lane_masks
+from sglite.ranks.rank_follower import to_step_masks
 from sglite.ranks.rank_team import RankTeam
 from sglite.sampling.masks import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
@@ -37,24 +38,24 @@ class LeaderHandle:
 class LeaderExecutor:
     """Implements ``Executor`` over our own executor and the ``team`` of all other ranks.
 
-    With ``draws`` False we are not in the pipeline's last stage: a rank there gets the masks, and
-    tells us its results.
+    Where ``drawing_rank`` is not 0, that rank of a pipeline's last stage gets the masks, and tells
+    us its results.
     """
 
-    def __init__(self, inner: Executor, team: RankTeam, *, draws: bool = True) -> None:
+    def __init__(self, inner: Executor, team: RankTeam, *, drawing_rank: int = 0) -> None:
         self._inner = ThreadedExecutor(inner)
         self._team = team
-        self._draws = draws
+        self._drawing_rank = drawing_rank
         self._has_failed = False
 
     def launch(self, plan: StepPlan) -> LeaderHandle:
         """Begin a step on all ranks. Raises RankLostError."""
-        self._send(Launch([plan]))
+        self._send(Launch(plan))
         return LeaderHandle(plan.step_id, self._inner.launch(plan))
 
     def sample(self, handle: LeaderHandle, masks: TokenMasks | None = None) -> None:
         """Draw, on this rank or another. Raises RankLostError."""
-        travelling = {} if masks is None or self._draws else {0: to_lane_masks(masks)}
+        travelling = None if masks is None or not self._drawing_rank else to_step_masks(masks)
         self._send(Sample(handle.step_id, travelling))
         self._inner.sample(handle.inner, masks)
 
@@ -69,7 +70,7 @@ class LeaderExecutor:
         try:
             self._wait(result)
             own = self._inner.collect(handle.inner)
-            return own if self._draws else self._drawn(handle.step_id)
+            return self._drawn(handle.step_id) if self._drawing_rank else own
         except Exception as error:
             self._has_failed = True
             # The others' end may be the cause of ours, and they know more of it.
@@ -80,7 +81,7 @@ class LeaderExecutor:
 
     def _drawn(self, step_id: int) -> StepResult:
         """What the rank that draws made of the step."""
-        drawn = self._team.links.result_of(step_id)
+        drawn = self._team.links.result_of(self._drawing_rank, step_id)
         self._wait(drawn)
         return drawn.result()
 

@@ -23,34 +23,38 @@ class Proceed(msgspec.Struct, tag="proceed", frozen=True):
 
 
 class Launch(msgspec.Struct, tag="launch", frozen=True):
-    """Run a step's forward pass. One plan is for all ranks; otherwise each lane has its own."""
+    """Run a step's forward pass."""
 
-    plans: list[StepPlan]
-
-    def plan_of(self, lane: int) -> StepPlan:
-        """The plan that the ranks of ``lane`` carry out."""
-        return self.plans[lane] if len(self.plans) > 1 else self.plans[0]
+    plan: StepPlan
 
 
-class LaneMasks(msgspec.Struct, frozen=True):
-    """Masks of some entries of a lane's ``sample_runs``: ``words`` are int32, ``[M, W]``."""
+class StepMasks(msgspec.Struct, frozen=True):
+    """Masks of some entries of a plan's ``sample_runs``: ``words`` are int32, ``[M, W]``."""
 
     entries: list[int]
     words: bytes
 
 
 class Sample(msgspec.Struct, tag="sample", frozen=True):
-    """Draw what the launched step ``step_id`` samples; ``masks`` by lane, where ranks need them."""
+    """Draw what the launched step ``step_id`` samples; ``masks`` where another rank draws."""
 
     step_id: int
-    masks: dict[int, LaneMasks] = {}
+    masks: StepMasks | None = None
+
+
+class JointStep(msgspec.Struct, tag="joint", frozen=True):
+    """A step of DP-attention, forward pass and draws: a plan for every lane, ``masks`` by lane."""
+
+    step_id: int
+    plans: list[StepPlan]
+    masks: dict[int, StepMasks] = {}
 
 
 class Close(msgspec.Struct, tag="close", frozen=True):
     """Nothing more comes: end in good order."""
 
 
-ToRank = Proceed | Launch | Sample | Close
+ToRank = Proceed | Launch | Sample | JointStep | Close
 
 
 class RankAt(msgspec.Struct, tag="at", frozen=True):

@@ -39,8 +39,8 @@ def launch_ranks(
     """Start ranks 1 and on, which begin to load. ``config`` is settled, ``module`` their program.
 
     What they share has no name but for the file where they meet, in a directory of its own that is
-    removed when they have met. Raises ConfigError where that cannot be made, EngineDeadError where no
-    process can.
+    removed when they have met. Raises ConfigError where that cannot be made, EngineDeadError where
+    no process can.
     """
     ranks = range(1, layout.num_ranks)
     directory = _make_directory()

@@ -41,7 +41,7 @@ class RankLinks:
         self._loss: SgliteError | None = None
         self._is_closing = False
         self._listeners: list[Callable[[SgliteError], None]] = []
-        self._results: dict[int, Future[StepResult]] = {}
+        self._results: dict[tuple[int, int], Future[StepResult]] = {}
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._run, name="rank-watch", daemon=True)
 
@@ -97,12 +97,13 @@ class RankLinks:
             self._changed.wait_for(lambda: self._loss is not None, LAST_WORDS_S)
         return self._loss or error
 
-    def result_of(self, step_id: int) -> Future[StepResult]:
-        """What a step that is drawn elsewhere produces; asked for once."""
+    def result_of(self, rank: int, step_id: int) -> Future[StepResult]:
+        """What ``rank`` draws in a step; asked for once."""
+        key = rank, step_id
         with self._changed:
-            future = self._results.setdefault(step_id, Future())
+            future = self._results.setdefault(key, Future())
             if future.done():
-                del self._results[step_id]
+                del self._results[key]
         if self._loss is not None and not future.done():
             future.set_exception(self._loss)
         return future
@@ -156,18 +157,18 @@ class RankLinks:
             kind = ConfigError if message.is_bad_config else RankLostError
             self._lose(kind(message.message))
         elif isinstance(message, StepDone):
-            self._settle(message)
+            self._settle((rank, message.step_id), message.result)
         else:
             with self._changed:
                 self._at[rank] = message
                 self._changed.notify_all()
 
-    def _settle(self, done: StepDone) -> None:
+    def _settle(self, key: tuple[int, int], result: StepResult) -> None:
         with self._changed:
-            future = self._results.pop(done.step_id, None)
+            future = self._results.pop(key, None)
             if future is None:  # nobody has asked yet
-                future = self._results[done.step_id] = Future()
-        future.set_result(done.result)
+                future = self._results[key] = Future()
+        future.set_result(result)
 
     def _end(self, rank: int) -> None:
         self._selector.unregister(self._sockets[rank])

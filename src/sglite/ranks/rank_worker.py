@@ -17,9 +17,11 @@ from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, ModelLoadError, RankLostError
 from sglite.ipc.frames import encode
-from sglite.models.loader import load_model, read_model_info
+from sglite.models.loader import LoadedModel, load_model, read_model_info
 from sglite.observability.logging import bound_fields, ensure_logging
 from sglite.ranks.channel import PlanReceiver, decode_to_rank
+from sglite.ranks.joint_ranks import LaneFollower
+from sglite.ranks.laned_assembly import make_lane_executor
 from sglite.ranks.local_channel import LocalReceiver
 from sglite.ranks.messages import FromRank, Phase, Proceed, RankAt, RankFault
 from sglite.ranks.rank_follower import RankFollower
@@ -86,10 +88,20 @@ class RankWorker:
             show_progress=False,
         )
         num_pages = self._come_to("loaded", memory.num_pages, model.num_bytes)
-        executor = make_share_executor(config, model, num_pages, seat)
+        self._follow(config, model, num_pages, seat)
+
+    def _follow(self, config: EngineConfig, model: LoadedModel, num_pages: int, seat: Seat) -> None:
+        """Carry out plans until the end."""
+        follower: RankFollower | LaneFollower
+        if self._layout.num_lanes > 1:
+            lane = make_lane_executor(config, model, num_pages, lane=seat.rank)
+            follower = LaneFollower(lane, self._receiver, lane=seat.rank, tell=self._tell)
+        else:
+            executor = make_share_executor(config, model, num_pages, seat)
+            tell = self._tell if seat.draws else None
+            follower = RankFollower(executor, self._receiver, tell=tell)
         self._come_to("ready", num_pages)
-        tell = self._tell if seat.draws else None
-        RankFollower(executor, self._receiver, tell=tell).run()
+        follower.run()
 
     def meet(self) -> Seat:
         """Our place among the ranks, once all have come."""

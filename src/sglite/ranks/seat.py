@@ -26,9 +26,14 @@ class Seat:
     groups: RankGroups
 
     @property
+    def drawing_rank(self) -> int:
+        """The rank that draws tokens, the first of the last stage. Lanes draw their own."""
+        return self.layout.ranks_of_stage(self.layout.pp_size - 1)[0]
+
+    @property
     def draws(self) -> bool:
-        """True for the rank that draws tokens: the first of the last stage."""
-        return self.rank == self.layout.ranks_of_stage(self.layout.pp_size - 1)[0]
+        """True for a rank that draws tokens."""
+        return self.layout.num_lanes > 1 or self.rank == self.drawing_rank
 
     def model_share(self, num_layers: int) -> ModelShare:
         """What the rank holds of a model of so many layers."""
