@@ -196,9 +196,8 @@ def check_lanes(variant: str) -> None:
             assert torch.equal(found.argmax(-1), each.argmax(-1))
 
 
-@pytest.mark.parametrize("variant", ["llama-bias", "qwen3"])
-def test_lanes_compute_their_own_requests_and_the_mlps_together(variant):
-    check_lanes(variant)
+def test_lanes_compute_their_own_requests_and_the_mlps_together():
+    check_lanes("llama-bias")
 
 
 @pytest.mark.slow
