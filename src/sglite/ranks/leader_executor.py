@@ -10,10 +10,13 @@ one.
 
 from __future__ import annotations
 
+import math
+import time
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
+from sglite.errors import RankLostError
 from sglite.executors.executor import Executor
 from sglite.executors.threaded_executor import ThreadedExecutor, ThreadedHandle
 from sglite.ranks.channel import encode
@@ -38,14 +41,17 @@ class LeaderHandle:
 class LeaderExecutor:
     """Implements ``Executor`` over our own executor and the ``team`` of all other ranks.
 
-    With ``draws`` False we are not in the pipeline's last stage: a rank there gets the masks, and
-    tells us its results.
+    With ``drawn_within_s`` we are not in the pipeline's last stage: a rank there gets the masks,
+    and tells us what it drew, at most so many seconds after our own part of a step.
     """
 
-    def __init__(self, inner: Executor, team: RankTeam, *, draws: bool = True) -> None:
+    def __init__(
+        self, inner: Executor, team: RankTeam, *, drawn_within_s: float | None = None
+    ) -> None:
         self._inner = ThreadedExecutor(inner)
         self._team = team
-        self._draws = draws
+        self._drawn_within_s = drawn_within_s
+        self._has_failed = False
 
     def launch(self, plan: StepPlan) -> LeaderHandle:
         """Begin a step on all ranks. Raises RankLostError."""
@@ -54,7 +60,8 @@ class LeaderExecutor:
 
     def sample(self, handle: LeaderHandle, masks: TokenMasks | None = None) -> None:
         """Draw, on this rank or another. Raises RankLostError."""
-        travelling = {} if masks is None or self._draws else {0: to_lane_masks(masks)}
+        draws_here = self._drawn_within_s is None
+        travelling = {} if masks is None or draws_here else {0: to_lane_masks(masks)}
         self._send(Sample(handle.step_id, travelling))
         self._inner.sample(handle.inner, masks)
 
@@ -66,32 +73,44 @@ class LeaderExecutor:
         """Wait for the step. RankLostError, or why a rank failed, where it cannot end."""
         result = handle.inner.result
         assert result is not None, "a step is sampled before it is collected"
-        self._wait(result)
         try:
+            self._wait(result)
             own = self._inner.collect(handle.inner)
-            return own if self._draws else self._drawn(handle.step_id)
+            if self._drawn_within_s is None:
+                return own
+            return self._drawn(handle.step_id, self._drawn_within_s)
         except Exception as error:
+            self._has_failed = True
             # The others' end may be the cause of ours, and they know more of it.
             cause = self._team.links.cause_of(error)
             if cause is error:
                 raise
             raise cause from error
 
-    def _drawn(self, step_id: int) -> StepResult:
+    def _drawn(self, step_id: int, within_s: float) -> StepResult:
         """What the rank that draws made of the step."""
         drawn = self._team.links.result_of(step_id)
-        self._wait(drawn)
+        if not self._wait(drawn, within_s):
+            raise RankLostError(
+                f"the last stage has not told what it drew in step {step_id} after {within_s:g} s"
+                " (pp_size x dist_timeout_s)"
+            )
         return drawn.result()
 
-    def _wait(self, result: Future[Any]) -> None:
+    def _wait(self, result: Future[Any], within_s: float = math.inf) -> bool:
+        """Until ``result`` is there, or too late; raises what ended a rank meanwhile."""
+        deadline_s = time.monotonic() + within_s
         while not wait([result], timeout=LOOK_S).done:
             self._team.links.check()
+            if time.monotonic() > deadline_s:
+                return False
+        return True
 
     def close(self) -> None:
         """End all ranks; our own thread is not waited for where it may hang."""
-        is_lost = self._team.links.loss is not None
-        self._team.close()
-        if is_lost:
+        if self._has_failed or self._team.links.loss is not None:
+            self._team.kill()
             self._inner.abandon()
-        else:
-            self._inner.close()
+            return
+        self._team.close()
+        self._inner.close()
