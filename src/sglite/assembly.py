@@ -322,7 +322,12 @@ def build_engine(
     executor: Executor
     if leadership is not None:
         own = make_share_executor(config, model, num_pages, leadership.seat)
-        executor = LeaderExecutor(own, leadership.team, drawing_rank=leadership.seat.drawing_rank)
+        executor = LeaderExecutor(
+            own,
+            leadership.team,
+            drawing_rank=leadership.seat.drawing_rank,
+            drawn_within_s=config.pp_size * config.dist_timeout_s,
+        )
     elif device is not None:
         pool = make_device_pool(config, model, num_pages, device)
         executor = make_device_executor(

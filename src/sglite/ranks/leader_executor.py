@@ -10,10 +10,13 @@ one.
 
 from __future__ import annotations
 
+import math
+import time
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
+from sglite.errors import RankLostError
 from sglite.executors.executor import Executor
 from sglite.executors.threaded_executor import ThreadedExecutor, ThreadedHandle
 from sglite.ranks.channel import encode
@@ -39,13 +42,21 @@ class LeaderExecutor:
     """Implements ``Executor`` over our own executor and the ``team`` of all other ranks.
 
     Where ``drawing_rank`` is not 0, that rank of a pipeline's last stage gets the masks, and tells
-    us its results.
+    us what it drew, at most ``drawn_within_s`` after our own part of a step.
     """
 
-    def __init__(self, inner: Executor, team: RankTeam, *, drawing_rank: int = 0) -> None:
+    def __init__(
+        self,
+        inner: Executor,
+        team: RankTeam,
+        *,
+        drawing_rank: int = 0,
+        drawn_within_s: float = math.inf,
+    ) -> None:
         self._inner = ThreadedExecutor(inner)
         self._team = team
         self._drawing_rank = drawing_rank
+        self._drawn_within_s = drawn_within_s
         self._has_failed = False
 
     def launch(self, plan: StepPlan) -> LeaderHandle:
@@ -82,12 +93,21 @@ class LeaderExecutor:
     def _drawn(self, step_id: int) -> StepResult:
         """What the rank that draws made of the step."""
         drawn = self._team.links.result_of(self._drawing_rank, step_id)
-        self._wait(drawn)
+        if not self._wait(drawn, self._drawn_within_s):
+            raise RankLostError(
+                f"the last stage has not told what it drew in step {step_id} after "
+                f"{self._drawn_within_s:g} s (pp_size x dist_timeout_s)"
+            )
         return drawn.result()
 
-    def _wait(self, result: Future[Any]) -> None:
+    def _wait(self, result: Future[Any], within_s: float = math.inf) -> bool:
+        """Until ``result`` is there, or too late; raises what ended a rank meanwhile."""
+        deadline_s = time.monotonic() + within_s
         while not wait([result], timeout=LOOK_S).done:
             self._team.links.check()
+            if time.monotonic() > deadline_s:
+                return False
+        return True
 
     def close(self) -> None:
         """End all ranks; our own thread is not waited for where it may hang."""
