@@ -29,6 +29,7 @@ from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
 from sglite.grammar.masks import MaskFiller
 from sglite.host.compute_threads import settle_threads
+from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
@@ -69,6 +70,7 @@ def assemble_engine(
     events: EventStream,
     make_constraint: MakeConstraint = lambda setup: None,
     show_progress: bool = True,
+    host: HostShare = WHOLE_MACHINE,
 ) -> EngineParts:
     """Load the model of ``info`` and build an engine around it.
 

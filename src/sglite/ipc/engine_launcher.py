@@ -27,6 +27,7 @@ import msgspec
 
 from sglite.config import EngineConfig
 from sglite.errors import ConfigError, EngineDeadError
+from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.ipc.engine_settings import EXIT_BAD_CONFIG, STOP_WORD, EngineSettings
 from sglite.ipc.messages import Ready
 from sglite.ipc.private_directory import (
@@ -52,7 +53,7 @@ KILL_S = 10.0
 
 
 class EngineLauncher:
-    """One engine in a process of its own.
+    """One engine in a process of its own, on ``host``, its part of this machine.
 
     ``client`` is there after :meth:`start`. ``exit_code`` is that of the ended process, negative
     for a signal.
@@ -64,12 +65,14 @@ class EngineLauncher:
         *,
         watchdog_timeout_s: float = 60.0,
         heartbeat_s: float = 0.5,
+        host: HostShare = WHOLE_MACHINE,
     ) -> None:
         self.client: ProcessClient | None = None
         self.exit_code: int | None = None
         self._config = config
         self._watchdog_timeout_s = watchdog_timeout_s
         self._heartbeat_s = heartbeat_s
+        self._host = host
         self._directory: str | None = None
         self._death_fd: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,6 +84,11 @@ class EngineLauncher:
     def path(self) -> str | None:
         """Where further API processes connect; None before the start and after the end."""
         return None if self._directory is None else socket_path(self._directory)
+
+    @property
+    def paths(self) -> dict[int, str]:
+        """:attr:`path` by the engine's number, as ``EngineFleet`` has it."""
+        return {} if self.path is None else {0: self.path}
 
     @property
     def pid(self) -> int | None:
@@ -154,6 +162,7 @@ class EngineLauncher:
             directory=self._directory or "",
             spawned_s=time.monotonic(),
             heartbeat_s=self._heartbeat_s,
+            host=(self._host.index, self._host.count),
         )
         try:
             self._process = _start_process(settings)

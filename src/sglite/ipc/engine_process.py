@@ -21,6 +21,7 @@ import msgspec
 from sglite.config import EngineConfig
 from sglite.config_sources import set_default_environment
 from sglite.errors import ConfigError, ModelLoadError
+from sglite.host.share import HostShare
 from sglite.ipc.engine_server import EngineServer
 from sglite.ipc.engine_settings import (
     EXIT_BAD_CONFIG,
@@ -87,7 +88,8 @@ class EngineProcess:
         keep_threads_from_spinning(num_usable_cores())
         from sglite.startup import start_engine
 
-        started = start_engine(EngineConfig(**self._settings.config))
+        host = HostShare(*self._settings.host)
+        started = start_engine(EngineConfig(**self._settings.config), host)
         warm_up(started.client)
         self._started = started
         side = started.client.call(lambda engine: EngineSide(engine, StepProfiler(started.events)))

@@ -18,7 +18,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
 
     ``listen_fd`` is a listening socket in ``directory``, ``death_fd`` the reading end of a pipe
     that only the parent can write. ``spawned_s`` is the start on the monotonic clock, which all
-    processes of a machine share.
+    processes of a machine share. ``host`` is the engine's part of it (index and count).
     """
 
     config: dict[str, Any]
@@ -27,3 +27,4 @@ class EngineSettings(msgspec.Struct, frozen=True):
     directory: str
     spawned_s: float
     heartbeat_s: float
+    host: tuple[int, int] = (0, 1)
