@@ -63,16 +63,16 @@ class EngineLauncher:
         self,
         config: EngineConfig,
         *,
+        host: HostShare = WHOLE_MACHINE,
         watchdog_timeout_s: float = 60.0,
         heartbeat_s: float = 0.5,
-        host: HostShare = WHOLE_MACHINE,
     ) -> None:
         self.client: ProcessClient | None = None
         self.exit_code: int | None = None
         self._config = config
+        self._host = host
         self._watchdog_timeout_s = watchdog_timeout_s
         self._heartbeat_s = heartbeat_s
-        self._host = host
         self._directory: str | None = None
         self._death_fd: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -157,12 +157,12 @@ class EngineLauncher:
         parent_end, self._death_fd = os.pipe()
         settings = EngineSettings(
             config=self._config.to_dict(),
+            host=(self._host.index, self._host.count),
             listen_fd=listen_fd,
             death_fd=parent_end,
             directory=self._directory or "",
             spawned_s=time.monotonic(),
             heartbeat_s=self._heartbeat_s,
-            host=(self._host.index, self._host.count),
         )
         try:
             self._process = _start_process(settings)

@@ -13,8 +13,8 @@ from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
 from sglite.request import LogprobParams, SamplingParams
 from sglite.server.front import Front
-from sglite.server.http.sessions import read_session
 from sglite.server.http.routes import ApiRoute
+from sglite.server.http.sessions import read_session
 from sglite.server.openai.call import (
     answer_call,
     check_num_answers,
