@@ -64,7 +64,7 @@ def child(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Child]:
     listener = listen_in(directory)
     read_end, write_end = os.pipe()
     settings = EngineSettings(
-        EngineConfig(**options).to_dict(), listener.detach(), read_end, directory, 0.0, 0.5
+        EngineConfig(**options).to_dict(), (0, 1), listener.detach(), read_end, directory, 0.0, 0.5
     )
     with RawClient(socket_path(directory)) as raw:
         process = EngineProcess(settings)
