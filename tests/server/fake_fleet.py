@@ -22,6 +22,7 @@ def fake_engine() -> FakeEngine:
     engine = FakeEngine(embedded_tokenizer())
     assert engine.ready is not None
     engine.ready = msgspec.structs.replace(engine.ready, config={"page_size": PAGE_SIZE})
+    engine.controls["stats"] = lambda: {}
     return engine
 
 

@@ -12,6 +12,7 @@ One per HTTP process. Nothing here, nor below, imports torch or numpy.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 MAX_ENGINES_TRIED = 2
 """A request that saw so many engines end before a sign of it gets no other: it may be the cause."""
+
+
+ANSWER_S = 2.0
+"""How long engines are asked whether they pause before another one joins them."""
 
 
 class Router(Protocol):
@@ -295,10 +300,13 @@ class FleetClient:
         )
 
     async def _is_paused(self) -> bool:
+        """Whether the engines pause; one that is too busy to say so does not."""
         if not self._members:
             return False
-        stats = await control_all(self.engines, "stats", {})
-        return bool(stats.get("is_paused"))
+        with contextlib.suppress(asyncio.TimeoutError):
+            asked = control_all(self.engines, "stats", {})
+            return bool((await asyncio.wait_for(asked, ANSWER_S)).get("is_paused"))
+        return False
 
     def _take_note(self, note: Note) -> None:
         if self.on_note is not None:
