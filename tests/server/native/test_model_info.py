@@ -136,6 +136,7 @@ def ask_fleet(path, loads):
         for engine, load in zip(engines, loads, strict=True):
             if load is None:
                 engine.die()
+                await asyncio.sleep(0)
             engine.controls |= {"loads": lambda load=load: load, "stats": lambda load=load: load}
         async with client(build_app(front, [model_info])) as http:
             return await http.get(path)
