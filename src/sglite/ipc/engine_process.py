@@ -85,10 +85,10 @@ class EngineProcess:
         return EXIT_STOPPED
 
     def _start(self) -> None:
-        keep_threads_from_spinning(num_usable_cores())
+        host = HostShare(*self._settings.host)
+        keep_threads_from_spinning(num_usable_cores() // host.count)
         from sglite.startup import start_engine
 
-        host = HostShare(*self._settings.host)
         started = start_engine(EngineConfig(**self._settings.config), host)
         warm_up(started.client)
         self._started = started

@@ -56,13 +56,15 @@ def make_engines(
 
     To be called in the event loop. Raises ConfigError.
     """
-    if not is_fleet(config):
-        return EngineLauncher(engine, watchdog_timeout_s=config.watchdog_timeout_s)
-    fleet = EngineFleet(
-        local_launchers(config, engine), make_fleet_client(config), num_engines=num_engines(config)
-    )
-    fleet.on_change = lambda: on_change(fleet.paths)
-    return fleet
+
+    def make_fleet(launch: Callable[[int], Launcher], count: int) -> EngineFleet:
+        fleet = EngineFleet(launch, make_fleet_client(config), num_engines=count)
+        fleet.on_change = lambda: on_change(fleet.paths)
+        return fleet
+
+    if is_fleet(config):
+        return make_fleet(local_launchers(config, engine), num_engines(config))
+    return EngineLauncher(engine, watchdog_timeout_s=config.watchdog_timeout_s)
 
 
 def local_launchers(config: ServerConfig, engine: EngineConfig) -> Callable[[int], Launcher]:
