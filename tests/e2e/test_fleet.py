@@ -59,7 +59,8 @@ def running(server: LiveServer, text: str) -> Iterator[int]:
     sampling = {"n": NUM_SAMPLES, "max_new_tokens": 1900, "ignore_eos": True}
     body = {"text": text, "stream": True, "sampling_params": sampling}
     with server.client() as http, http.stream("POST", "/generate", json=body) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # to let go of it would end the call
+        next(lines)
         with server.client() as other:
             runs = of_engines(other, "engine_running_reqs")
             (number,) = [number for number, count in runs.items() if count]
