@@ -66,6 +66,9 @@ def running(server: LiveServer, text: str) -> Iterator[int]:
             (number,) = [number for number, count in runs.items() if count]
             yield number
             assert of_engines(other, "engine_running_reqs")[number], "it should have run meanwhile"
+    with server.client() as http:
+        while any(of_engines(http, "engine_running_reqs").values()):  # it is aborted
+            time.sleep(0.02)
 
 
 # -- where requests go -----------------------------------------------------------------------------
