@@ -33,7 +33,7 @@ from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
 from sglite.grammar.masks import MaskFiller
 from sglite.host.compute_threads import settle_threads
-from sglite.host.share import HostShare
+from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
@@ -85,6 +85,7 @@ def assemble_engine(
     events: EventStream,
     make_constraint: MakeConstraint = lambda setup: None,
     show_progress: bool = True,
+    host: HostShare = WHOLE_MACHINE,
 ) -> EngineParts:
     """Load the model of ``info`` and build an engine around it; start its other ranks, if any.
 
@@ -92,12 +93,12 @@ def assemble_engine(
     memory does not suffice, before any large allocation, RankLostError where a rank fails.
     """
     layout = RankLayout.of(config)
-    memory = plan_share(config, info, host_share(layout, 0))
+    memory = plan_share(config, info, host_share(layout, 0, host))
     config = dataclasses.replace(config, context_length=memory.context_length)
     config = _without_unsound_sharing(config, info.spec)
     leadership = None
     if layout.num_ranks > 1:
-        leadership = Leadership.begin(config, layout, info.directory)
+        leadership = Leadership.begin(config, layout, info.directory, host)
     try:
         parts = _assemble(
             config,

@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sglite.config import EngineConfig
+from sglite.distributed.layout import RankLayout
 from sglite.engine.output_processor import MakeStopChecker
+from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.ipc.client import InProcessClient
 from sglite.ipc.request_grammars import make_request_grammars
 from sglite.observability.events import EventStream
@@ -38,8 +40,8 @@ class Started:
     events: EventStream
 
 
-def start_engine(config: EngineConfig) -> Started:
-    """Load model and tokenizer and start an engine in this process.
+def start_engine(config: EngineConfig, host: HostShare = WHOLE_MACHINE) -> Started:
+    """Load model and tokenizer and start an engine in this process, on its part of the machine.
 
     Raises ConfigError for options that do not fit together or this machine, ModelLoadError for a
     bad model directory; what can be known before the weights are loaded is checked before.
@@ -52,7 +54,7 @@ def start_engine(config: EngineConfig) -> Started:
     from sglite.observability.logging import ensure_logging
 
     ensure_logging(config.log_level, style=config.log_format)
-    config = resolve(config, detect_hardware())
+    config = _on_own_device(resolve(config, detect_hardware()), host)
     source, revision = config.model_source, config.revision
     directory = resolve_model_directory(config.model_path, source=source, revision=revision)
     info = read_model_info(directory)
@@ -72,6 +74,7 @@ def start_engine(config: EngineConfig) -> Started:
         make_checker=_checkers(tokenizer),
         make_constraint=grammars.make_constraint,
         events=events,
+        host=host,
     )
     eos_token_ids = frozenset(info.generation_defaults.eos_token_ids)
     if tokenizer is not None:
@@ -89,6 +92,15 @@ def start_engine(config: EngineConfig) -> Started:
         parts.team.links.on_loss(client.fail)
     defaults = info.generation_defaults
     return Started(client, parts.config, tokenizer, info.spec, defaults, limits, events)
+
+
+def _on_own_device(config: EngineConfig, host: HostShare) -> EngineConfig:
+    """With the first GPU of this engine, after those of the engines before it."""
+    kind, _, first = config.device.partition(":")
+    if kind != "cuda" or host.count == 1:
+        return config
+    num_before = host.index * RankLayout.of(config).ranks_per_node
+    return config.replace(device=f"cuda:{int(first or 0) + num_before}")
 
 
 def _load_tokenizer(config: EngineConfig, directory: Path, info: ModelInfo) -> Tokenizer:

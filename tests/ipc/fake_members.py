@@ -65,6 +65,10 @@ class FakeClient:
     def on_death(self, callback: Callable[[str], None]) -> None:
         self.died.add_done_callback(lambda died: callback(died.result()))
 
+    async def wait_ready(self) -> Ready:
+        assert self.ready is not None
+        return self.ready
+
     def submit(self, requests: list[Request], receiver: Receiver) -> None:
         if self.died.done():
             raise EngineDeadError(self.died.result())

@@ -68,7 +68,7 @@ def child(
     read_end, write_end = os.pipe()
     config = EngineConfig(**options).to_dict()
     settings = EngineSettings(
-        config, listener.detach(), read_end, directory, 0.0, 0.5, publishes_digest
+        config, (0, 1), listener.detach(), read_end, directory, 0.0, 0.5, publishes_digest
     )
     with RawClient(socket_path(directory)) as raw:
         process = EngineProcess(settings)

@@ -71,6 +71,7 @@ class FakeEngine:
         self.heals = False
         self.waiting_count = 0
         self.on_note = None
+        self.on_digest = None
         self.on_join: list[Callable[[int], None]] = []
         self.ready: Ready | None = Ready(
             protocol_version=PROTOCOL_VERSION,
@@ -84,6 +85,7 @@ class FakeEngine:
             startup_s=0.1,
         )
         self._open: dict[str, tuple[Request, Receiver]] = {}
+        self._mourners: list[Callable[[str], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
 
@@ -130,6 +132,10 @@ class FakeEngine:
         """Itself."""
         return {0: self}
 
+    def on_death(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` in a later turn of the event loop once it has died."""
+        self._mourners.append(callback)
+
     def send_note(self, note: Any) -> None:
         """Pass it on."""
         if self.on_note is not None:
@@ -160,6 +166,8 @@ class FakeEngine:
     def die(self, message: str = "the engine has stopped: killed") -> None:
         """Fail everything that is open, as the death of the engine's process does."""
         self.is_alive = False
+        for callback in self._mourners:
+            asyncio.get_running_loop().call_soon(callback, message)
         receivers = {id(receiver): receiver for _, receiver in self._open.values()}
         self._open.clear()
         for receiver in receivers.values():

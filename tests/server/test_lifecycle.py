@@ -7,6 +7,7 @@ from sglite.request import SamplingParams
 from sglite.server.lifecycle import Lifecycle, SwitchedApp
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
+from tests.server.fake_fleet import make_fleet_front
 
 
 class State:
@@ -200,5 +201,21 @@ def test_after_the_switch_the_application_answers():
         app.app = application
         async with client(app) as http:
             assert (await http.get("/")).status_code == 204
+
+    asyncio.run(main())
+
+
+def test_engines_of_a_fleet_may_all_end_and_the_server_goes_on():
+    async def main():
+        front, engines = await make_fleet_front(2)
+        server = Server()
+        life = Lifecycle(server, front.config)
+        ended = asyncio.ensure_future(life.serve(front))
+        for engine in engines:
+            engine.die()
+        await asyncio.sleep(0.25)
+        assert not front.engine.is_alive and not ended.done() and not server.should_exit
+        life.stop()
+        assert await ended == 0
 
     asyncio.run(main())

@@ -6,6 +6,7 @@ import asyncio
 
 from sglite.server.warm_prefixes import warm_prefixes
 from tests.server.fake_engine import make_front
+from tests.server.fake_fleet import fake_engine, join, make_fleet_front, until
 
 
 def warmed(text, change=None):
@@ -41,3 +42,17 @@ def test_a_dead_engine_is_no_fault_here():
         front.engine.is_alive = False
 
     assert warmed("a||b", kill) == []
+
+
+def test_every_engine_is_warmed_also_one_that_comes_back():
+    async def main():
+        front, engines = await make_fleet_front(2, warm_prefix="Hello there")
+        assert await warm_prefixes(front) == 1
+        assert [len(engine.requests) for engine in engines] == [1, 1]
+        engines[0].die()
+        again = fake_engine()
+        await join(front, 0, again)
+        await until(lambda: again.requests)
+        assert [len(engine.requests) for engine in engines] == [1, 1]
+
+    asyncio.run(main())

@@ -17,3 +17,10 @@ class HostShare:
 
     def __post_init__(self) -> None:
         assert 0 <= self.index < self.count, f"process {self.index} of {self.count}"
+
+    def part(self, index: int, count: int) -> HostShare:
+        """Part ``index`` of this share, divided by ``count``: a rank's of what its engine has."""
+        return HostShare(self.index * count + index, self.count * count)
+
+
+WHOLE_MACHINE = HostShare()

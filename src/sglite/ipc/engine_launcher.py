@@ -27,6 +27,7 @@ import msgspec
 
 from sglite.config import EngineConfig
 from sglite.errors import ConfigError, EngineDeadError
+from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.ipc.engine_settings import EXIT_BAD_CONFIG, STOP_WORD, EngineSettings
 from sglite.ipc.messages import Ready
 from sglite.ipc.private_directory import (
@@ -52,7 +53,7 @@ KILL_S = 10.0
 
 
 class EngineLauncher:
-    """One engine in a process of its own.
+    """One engine in a process of its own, on ``host``, its part of this machine.
 
     ``client`` is there after :meth:`start`. ``publishes_digest``: the engine tells what it has
     cached (``client.on_digest``). ``exit_code`` is that of the ended process, negative
@@ -63,6 +64,7 @@ class EngineLauncher:
         self,
         config: EngineConfig,
         *,
+        host: HostShare = WHOLE_MACHINE,
         watchdog_timeout_s: float = 60.0,
         heartbeat_s: float = 0.5,
         publishes_digest: bool = False,
@@ -70,6 +72,7 @@ class EngineLauncher:
         self.client: ProcessClient | None = None
         self.exit_code: int | None = None
         self._config = config
+        self._host = host
         self._watchdog_timeout_s = watchdog_timeout_s
         self._heartbeat_s = heartbeat_s
         self._publishes_digest = publishes_digest
@@ -84,6 +87,11 @@ class EngineLauncher:
     def path(self) -> str | None:
         """Where further API processes connect; None before the start and after the end."""
         return None if self._directory is None else socket_path(self._directory)
+
+    @property
+    def paths(self) -> dict[int, str]:
+        """:attr:`path` by the engine's number, as ``EngineFleet`` has it."""
+        return {} if self.path is None else {0: self.path}
 
     @property
     def pid(self) -> int | None:
@@ -152,6 +160,7 @@ class EngineLauncher:
         parent_end, self._death_fd = os.pipe()
         settings = EngineSettings(
             config=self._config.to_dict(),
+            host=(self._host.index, self._host.count),
             listen_fd=listen_fd,
             death_fd=parent_end,
             directory=self._directory or "",

@@ -21,6 +21,7 @@ import msgspec
 from sglite.config import EngineConfig
 from sglite.config_sources import set_default_environment
 from sglite.errors import ConfigError, ModelLoadError
+from sglite.host.share import HostShare
 from sglite.ipc.engine_server import EngineServer
 from sglite.ipc.engine_settings import (
     EXIT_BAD_CONFIG,
@@ -85,10 +86,11 @@ class EngineProcess:
         return EXIT_STOPPED
 
     def _start(self) -> None:
-        keep_threads_from_spinning(num_usable_cores())
+        host = HostShare(*self._settings.host)
+        keep_threads_from_spinning(num_usable_cores() // host.count)
         from sglite.startup import start_engine
 
-        started = start_engine(EngineConfig(**self._settings.config))
+        started = start_engine(EngineConfig(**self._settings.config), host)
         warm_up(started.client)
         self._started = started
         side = started.client.call(lambda engine: EngineSide(engine, StepProfiler(started.events)))

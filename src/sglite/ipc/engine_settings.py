@@ -16,12 +16,15 @@ STOP_WORD = b"q"
 class EngineSettings(msgspec.Struct, frozen=True):
     """``config`` are the options of EngineConfig by name.
 
+    ``host`` is the engine's part of the machine: index and count.
+
     ``listen_fd`` is a listening socket in ``directory``, ``death_fd`` the reading end of a pipe
     that only the parent can write. ``spawned_s`` is the start on the monotonic clock, which all
     processes of a machine share. ``publishes_digest``: a router wants to know what is cached.
     """
 
     config: dict[str, Any]
+    host: tuple[int, int]
     listen_fd: int
     death_fd: int
     directory: str

@@ -12,18 +12,19 @@ One per HTTP process. Nothing here, nor below, imports torch or numpy.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from sglite.errors import CapacityError, EngineDeadError, NotReadyError
 from sglite.ipc.engine_link import EngineLink
 from sglite.ipc.fleet_control import control_all
 from sglite.ipc.fleet_member import EngineClient, Member
 from sglite.ipc.fleet_state import merged_heartbeat, merged_ready
-from sglite.ipc.messages import Digest, Heartbeat, Note, Ready
+from sglite.ipc.messages import Heartbeat, Note, Ready
 from sglite.ipc.prompt_groups import (
     PromptGroup,
     PromptLine,
@@ -34,7 +35,7 @@ from sglite.ipc.prompt_groups import (
 from sglite.ipc.receivers import Receiver, Receivers
 from sglite.observability.logging import log_event
 from sglite.request import OutputBatch, Request
-from sglite.router.policies import RoutedRequest
+from sglite.router.router import Router
 
 logger = logging.getLogger(__name__)
 
@@ -42,32 +43,8 @@ MAX_ENGINES_TRIED = 2
 """A request that saw so many engines end before a sign of it gets no other: it may be the cause."""
 
 
-class Router(Protocol):
-    """What is used of ``sglite.router.router.Router``."""
-
-    def add_engine(self, *, is_up: bool = True) -> int:
-        """One engine more; its number, the lowest that is free."""
-
-    def try_route(self, request: RoutedRequest, now: float) -> int | None:
-        """The engine that gets it; None while none has room."""
-
-    def finished(self, request_id: str, now: float) -> None:
-        """A routed request has ended."""
-
-    def take_out(self, engine: int) -> Any:
-        """It is dead: forget what it had and choose it no more."""
-
-    def drain(self, engine: int) -> None:
-        """Choose it no more; what it has goes on."""
-
-    def put_back(self, engine: int) -> None:
-        """Choose it again."""
-
-    def take_digest(self, engine: int, digest: Digest) -> None:
-        """What an engine has cached."""
-
-    def take_load(self, engine: int, num_requests: int, num_tokens: int) -> None:
-        """What all routers together have open at an engine."""
+ANSWER_S = 2.0
+"""How long engines are asked whether they pause before another one joins them."""
 
 
 class FleetClient:
@@ -295,10 +272,13 @@ class FleetClient:
         )
 
     async def _is_paused(self) -> bool:
+        """Whether the engines pause; one that is too busy to say so does not."""
         if not self._members:
             return False
-        stats = await control_all(self.engines, "stats", {})
-        return bool(stats.get("is_paused"))
+        with contextlib.suppress(asyncio.TimeoutError):
+            asked = control_all(self.engines, "stats", {})
+            return bool((await asyncio.wait_for(asked, ANSWER_S)).get("is_paused"))
+        return False
 
     def _take_note(self, note: Note) -> None:
         if self.on_note is not None:

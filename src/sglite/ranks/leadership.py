@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
+from sglite.host.share import HostShare
 from sglite.ranks.rank_launcher import launch_ranks
 from sglite.ranks.rank_team import RankTeam
 from sglite.ranks.seat import Seat, take_seat
@@ -20,12 +21,16 @@ class Leadership:
     team: RankTeam
 
     @classmethod
-    def begin(cls, config: EngineConfig, layout: RankLayout, model_directory: Path) -> Leadership:
+    def begin(
+        cls, config: EngineConfig, layout: RankLayout, model_directory: Path, host: HostShare
+    ) -> Leadership:
         """Start the other ranks and meet them. ``config`` is settled, for all of them the same.
+
+        ``host`` is the engine's part of the machine.
 
         Raises what a rank fails with: ConfigError, RankLostError.
         """
-        launched = launch_ranks(config, layout, model_directory)
+        launched = launch_ranks(config, layout, model_directory, host=host)
         team = launched.team
         try:
             team.settle("started", 0)  # loading torch may take longer than dist_timeout_s

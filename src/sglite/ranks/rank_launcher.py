@@ -14,6 +14,7 @@ from pathlib import Path
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, EngineDeadError
+from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.ranks.channel import PlanSender
 from sglite.ranks.local_channel import LocalSender
 from sglite.ranks.rank_gate import RankGate
@@ -38,14 +39,20 @@ class LaunchedRanks:
 
 
 def launch_ranks(
-    config: EngineConfig, layout: RankLayout, model_directory: Path, *, module: str = MODULE
+    config: EngineConfig,
+    layout: RankLayout,
+    model_directory: Path,
+    *,
+    host: HostShare = WHOLE_MACHINE,
+    module: str = MODULE,
 ) -> LaunchedRanks:
     """Start the other ranks of this machine, which begin to load, and let those of others in.
 
-    ``config`` is settled, ``module`` their program. What ranks of one machine share has no name but
-    for the file where they meet, in a directory that is removed when they have met. Raises
-    ConfigError where that cannot be made or the network's options are bad, EngineDeadError where
-    no process can be started, RankLostError where a rank of another machine does not come.
+    ``config`` is settled, ``host`` the engine's part of this machine, ``module`` their program.
+    What ranks of one machine share has no name but for the file where they meet, in a directory
+    that is removed when they have met. Raises ConfigError where that cannot be made or the
+    network's options are bad, EngineDeadError where no process can be started, RankLostError where
+    a rank of another machine does not come.
     """
     remote = _let_in(config, layout, model_directory)
     ranks = layout.ranks_of_node(0)[1:]
@@ -62,7 +69,9 @@ def launch_ranks(
                 num_readers=len(ranks),
                 store_path=place.store_path,
             )
-            settings = RankSettings(rank, config.to_dict(), str(model_directory), channel)
+            settings = RankSettings(
+                rank, config.to_dict(), str(model_directory), channel, (host.index, host.count)
+            )
             started[rank] = start_rank(settings, module)
     except OSError as error:
         for each in started.values():

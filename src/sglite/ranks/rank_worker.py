@@ -16,6 +16,7 @@ from sglite.assembly import plan_share
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, ModelLoadError, RankLostError
+from sglite.host.share import HostShare
 from sglite.ipc.frames import encode
 from sglite.models.loader import load_model, read_model_info
 from sglite.observability.logging import bound_fields, ensure_logging
@@ -84,7 +85,7 @@ class RankWorker:
         seat = take_seat(self._config, layout, settings.rank, place)
         config = self._config.replace(device=device_of(self._config, layout, seat.rank))
         info = read_model_info(settings.model_directory)
-        memory = plan_share(config, info, host_share(layout, seat.rank))
+        memory = plan_share(config, info, host_share(layout, seat.rank, HostShare(*settings.host)))
         self._come_to(receiver, "planned", memory.num_pages)
         model = load_model(
             Path(settings.model_directory),

@@ -76,9 +76,9 @@ class MeetingPlace:
     interface: str | None = None
 
 
-def host_share(layout: RankLayout, rank: int) -> HostShare:
-    """The rank's part of its machine."""
-    return HostShare(rank % layout.ranks_per_node, layout.ranks_per_node)
+def host_share(layout: RankLayout, rank: int, engine: HostShare) -> HostShare:
+    """The rank's part of its machine, of which its engine has ``engine``."""
+    return engine.part(rank % layout.ranks_per_node, layout.ranks_per_node)
 
 
 def device_of(config: EngineConfig, layout: RankLayout, rank: int) -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,16 +19,18 @@ import uvloop
 
 from sglite.config import ServerConfig
 from sglite.errors import EngineDeadError
+from sglite.ipc.fleet_follower import FleetFollower
 from sglite.ipc.frames import HEADER_BYTES, encode
 from sglite.ipc.process_client import ProcessClient
 from sglite.ipc.spawning import parents_socket, read_frames
 from sglite.observability.logging import configure_logging
 from sglite.server.app import build_app
+from sglite.server.engines import is_fleet, make_fleet_client
 from sglite.server.front import Front
 from sglite.server.front_factory import make_front
 from sglite.server.launch import make_server, settle_memory
 from sglite.server.lifecycle import EXIT_FAILED, Lifecycle, SwitchedApp
-from sglite.server.worker_messages import Drain, Serving, ToWorker, WorkerSettings
+from sglite.server.worker_messages import Drain, EnginesAt, Serving, ToWorker, WorkerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +58,12 @@ async def _serve(settings: WorkerSettings, parent: socket.socket) -> int:
     switch = SwitchedApp()
     server = make_server(config, switch)
     lifecycle = Lifecycle(server, config)
-    obey = asyncio.ensure_future(_obey(reader, lifecycle))
+    follower = None
+    if is_fleet(config):
+        follower = FleetFollower(make_fleet_client(config, number=settings.number))
+    obey = asyncio.ensure_future(_obey(reader, lifecycle, follower))
     try:
-        front = await lifecycle.start(_start(config, settings))
+        front = await lifecycle.start(_start(config, settings, follower))
     except EngineDeadError:
         return EXIT_FAILED  # the first process says why
     if front is None:
@@ -75,19 +81,29 @@ async def _serve(settings: WorkerSettings, parent: socket.socket) -> int:
     return code
 
 
-async def _start(config: ServerConfig, settings: WorkerSettings) -> Front:
-    client = await ProcessClient.connect(settings.engine_path)
-    directory = Path(settings.directory)
-    return await make_front(config, directory, client, client.wait_ready, number=settings.number)
+async def _start(
+    config: ServerConfig, settings: WorkerSettings, follower: FleetFollower | None
+) -> Front:
+    directory, number = Path(settings.directory), settings.number
+    if follower is not None:
+        wait_ready = partial(follower.wait_ready, settings.engine_paths)
+        return await make_front(config, directory, follower.client, wait_ready, number=number)
+    client = await ProcessClient.connect(settings.engine_paths[0])
+    return await make_front(config, directory, client, client.wait_ready, number=number)
 
 
-async def _obey(reader: asyncio.StreamReader, lifecycle: Lifecycle) -> None:
+async def _obey(
+    reader: asyncio.StreamReader, lifecycle: Lifecycle, follower: FleetFollower | None
+) -> None:
     """Do as the first process says; without it, end."""
     try:
         while True:
             header = await reader.readexactly(HEADER_BYTES)
             message = _decoder.decode(await reader.readexactly(int.from_bytes(header, "big")))
-            if isinstance(message, Drain):
+            if isinstance(message, EnginesAt):
+                if follower is not None:
+                    follower.follow(message.paths)
+            elif isinstance(message, Drain):
                 lifecycle.drain()
             else:
                 lifecycle.stop()

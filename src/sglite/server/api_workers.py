@@ -2,7 +2,7 @@
 
     this process ── lifecycle, engine's launcher, HTTP process 0
         ├── api_worker 1 ─┐ each with a socket of its own on the same port,
-        └── api_worker 2 ─┘ and a connection of its own to the engine
+        └── api_worker 2 ─┘ and a connection of its own to each engine
 
 The end of one that nobody asked for is a failure of the server (R21).
 """
@@ -17,7 +17,7 @@ from sglite.config import ServerConfig
 from sglite.errors import EngineDeadError
 from sglite.ipc.spawning import Child
 from sglite.server.listen import bind_beside
-from sglite.server.worker_messages import Drain, Stop, WorkerSettings
+from sglite.server.worker_messages import Drain, EnginesAt, Stop, WorkerSettings
 
 MODULE = "sglite.server.api_worker"
 EXTRA_STOP_S = 5.0
@@ -38,22 +38,22 @@ class ApiWorkers:
         self._watches: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
-    async def start(self, engine_path: str) -> None:
+    async def start(self, engine_paths: dict[int, str]) -> None:
         """Start them; they load while the engine does. Raises EngineDeadError."""
         for number in range(1, self._config.api_workers):
             try:
-                self._children.append(await self._start(number, engine_path))
+                self._children.append(await self._start(number, engine_paths))
             except OSError as error:
                 message = f"HTTP process {number} cannot be started: {error}"
                 raise EngineDeadError(message) from error
 
-    async def _start(self, number: int, engine_path: str) -> Child:
+    async def _start(self, number: int, engine_paths: dict[int, str]) -> Child:
         with bind_beside(self._socket) as listener:
             settings = WorkerSettings(
                 config=self._config.to_dict(),
                 directory=str(self._directory),
                 listen_fd=listener.fileno(),
-                engine_path=engine_path,
+                engine_paths=engine_paths,
                 number=number,
             )
             child = await Child.start(MODULE, pass_fds=(listener.fileno(),))
@@ -70,6 +70,11 @@ class ApiWorkers:
                     f"HTTP process {number} has ended; the log above has the cause"
                 ) from None
             self._watches.append(asyncio.ensure_future(self._watch(number, child)))
+
+    def tell(self, engine_paths: dict[int, str]) -> None:
+        """The engines are now there: one has been started again, or there are more or fewer."""
+        for child in self._children:
+            child.send(EnginesAt(engine_paths))
 
     def drain(self) -> None:
         """Let them finish what runs and end."""

@@ -64,8 +64,11 @@ async def make_front(
 
 
 def _settled(config: ServerConfig, ready: Ready) -> ServerConfig:
-    """The options with what the engine settled; paths stay as they were given."""
-    kept = ("model_path", "tokenizer_path", "revision")
+    """The options with what the engine settled; paths stay as they were given.
+
+    The number of engines is the server's: each of them knows of itself alone.
+    """
+    kept = ("model_path", "tokenizer_path", "revision", "dp_size")
     settled = {name: value for name, value in ready.config.items() if name not in kept}
     return ServerConfig(**(config.to_dict() | settled))
 

@@ -1,7 +1,7 @@
 """``sglite serve``, from options to exit code.
 
 check options and keys, bind the port, find the model      nothing is loaded before that
-HTTP answers 503 ──── engine's process loads, tokenizer loads ────▶ Front, application
+HTTP answers 503 ──── engines' processes load, tokenizer loads ───▶ Front, application
 serve until a signal, or until the engine fails            (lifecycle)
 """
 
@@ -21,10 +21,10 @@ import uvloop
 
 from sglite.config import ServerConfig
 from sglite.embedded import EMBEDDED_MODEL_DESCRIPTION
-from sglite.ipc.engine_launcher import EngineLauncher
 from sglite.models.hub import resolve_model_directory
 from sglite.server.api_workers import ApiWorkers
 from sglite.server.app import build_app
+from sglite.server.engines import Engines, make_engines
 from sglite.server.front import Front
 from sglite.server.front_factory import make_front
 from sglite.server.http.auth import Keys
@@ -68,17 +68,15 @@ async def _run(config: ServerConfig, directory: Path, sock: socket.socket, say: 
     switch = SwitchedApp()
     url = url_of(sock, is_tls=config.ssl_certfile is not None)
     server = make_server(config, switch)
-    launcher = EngineLauncher(
-        _engine_config(config, directory), watchdog_timeout_s=config.watchdog_timeout_s
-    )
     workers = ApiWorkers(config, directory, sock)
+    engines = make_engines(config, _engine_config(config, directory), on_change=workers.tell)
     lifecycle = Lifecycle(server, config, workers)
     front: Front | None = None
     async with lifecycle.signals():
         http = asyncio.ensure_future(server.serve(sockets=[sock]))
         http.add_done_callback(lifecycle.on_http_end)
         try:
-            front = await lifecycle.start(_start(config, directory, launcher, workers))
+            front = await lifecycle.start(_start(config, directory, engines, workers))
             if front is None:
                 return lifecycle.exit_code
             switch.app = build_app(front)
@@ -95,17 +93,16 @@ async def _run(config: ServerConfig, directory: Path, sock: socket.socket, say: 
             if front is not None and front.renderer is not None:
                 await front.renderer.stop()
             # One that still loads does not hear the word to stop.
-            await launcher.stop(0.0 if front is None else ENGINE_STOP_S)
+            await engines.stop(0.0 if front is None else ENGINE_STOP_S)
 
 
 async def _start(
-    config: ServerConfig, directory: Path, launcher: EngineLauncher, workers: ApiWorkers
+    config: ServerConfig, directory: Path, engines: Engines, workers: ApiWorkers
 ) -> Front:
-    """The engine and, meanwhile, everything that stands before it."""
-    client = await launcher.start()
-    if launcher.path is not None:
-        await workers.start(launcher.path)
-    front = await make_front(config, directory, client, launcher.wait_ready)
+    """The engines and, meanwhile, everything that stands before them."""
+    client = await engines.start()
+    await workers.start(engines.paths)
+    front = await make_front(config, directory, client, engines.wait_ready)
     await workers.wait_ready()
     return front
 
@@ -141,7 +138,10 @@ def ready_line(front: Front, url: str) -> str:
     config, ready = front.config, front.engine.ready
     model = config.served_model_name or config.model_path or "the embedded model"
     started = "" if ready is None else f", ready after {ready.startup_s:.1f} s"
-    line = f"{url} serves {model}: context {front.limits.context_length:,} tokens{started}"
+    size = f"context {front.limits.context_length:,} tokens"
+    if front.engine.heals:
+        size = f"{len(front.engine.engines)} engines, {size}"
+    line = f"{url} serves {model}: {size}{started}"
     if config.model_path is None:
         line += f"\n{EMBEDDED_MODEL_DESCRIPTION}; another one: sglite serve --model DIR_OR_HUB_ID"
     return line

@@ -64,6 +64,7 @@ class RequestTraits:
     pin_prefix: bool = False
     is_streamed: bool = False
     thinking: Thinking | None = None
+    session: str | None = None
 
 
 def build_requests(
@@ -115,6 +116,7 @@ def build_requests(
         pin_prefix=traits.pin_prefix,
         is_streamed=traits.is_streamed,
         thinking=traits.thinking,
+        session=traits.session,
     )
     return [first] if sampling.n == 1 else _fan_out(first, sampling.n)
 

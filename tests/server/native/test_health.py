@@ -6,6 +6,7 @@ from sglite.server.app import build_app
 from sglite.server.native import health
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
+from tests.server.fake_fleet import make_fleet_front
 
 OPEN = ("/health", "/health/live", "/health/ready", "/ready", "/ping")
 
@@ -82,3 +83,19 @@ def test_health_generate_gives_up_and_leaves_nothing_open(monkeypatch):
 
 def test_health_generate_is_a_503_where_the_engine_is_dead():
     assert generate(lambda front: front.engine.die())[0] == 503
+
+
+def test_a_fleet_is_healthy_as_long_as_one_engine_is():
+    async def main():
+        front, engines = await make_fleet_front(2)
+        found = []
+        async with client(build_app(front, [health])) as http:
+            for engine in engines:
+                found.append((await http.get("/health")).status_code)
+                engine.die()
+                await asyncio.sleep(0)
+            answer = await http.get("/health")
+        assert "started again" in answer.json()["message"]
+        return [*found, answer.status_code]
+
+    assert asyncio.run(main()) == [200, 200, 503]

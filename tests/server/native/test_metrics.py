@@ -21,6 +21,7 @@ from tests.server.generations import generation
 class FakeEngine:
     def __init__(self, stats=None, error=None, is_stuck=False):
         self.stats, self.error, self.is_stuck = stats, error, is_stuck
+        self.engines, self.waiting_count = {0: self}, 0
         self.heartbeat = Heartbeat(
             loop_age_s=0.5, num_running=7, num_waiting=1, num_waiting_tokens=9
         )
@@ -36,6 +37,11 @@ class FakeEngine:
 
 def get(engine, accept="*/*", *, metrics=None):
     """One call of the route: its content type and body."""
+    return make_getter(engine, metrics)(accept)
+
+
+def make_getter(engine, metrics=None):
+    """Calls of one route; each gives content type and body."""
     metrics = metrics or ServerMetrics("tiny", ["/generate"])
     front = SimpleNamespace(
         engine=engine,
@@ -44,9 +50,13 @@ def get(engine, accept="*/*", *, metrics=None):
         config=SimpleNamespace(schedule_policy="lpm"),
     )
     (route,) = metrics_route.routes(front)
-    scope = {"type": "http", "method": "GET", "headers": [(b"accept", accept.encode())]}
-    response = asyncio.run(route.handler(Request(scope)))
-    return response.headers["content-type"], response.body.decode()
+
+    def call(accept="*/*"):
+        scope = {"type": "http", "method": "GET", "headers": [(b"accept", accept.encode())]}
+        response = asyncio.run(route.handler(Request(scope)))
+        return response.headers["content-type"], response.body.decode()
+
+    return call
 
 
 def test_prometheus_gets_text():
@@ -81,3 +91,22 @@ def test_a_silent_engine_is_described_by_its_last_heartbeat(engine, monkeypatch)
 
 def test_without_metrics_there_is_no_route():
     assert metrics_route.routes(SimpleNamespace(observation=Observation())) == []
+
+
+def test_engines_are_added_up_and_told_apart():
+    one = FakeEngine({"num_running_requests": 2, "num_waiting_requests": 1})
+    two = FakeEngine({"num_running_requests": 3, "num_waiting_requests": 0})
+    fleet = FakeEngine()
+    fleet.engines, fleet.waiting_count = {0: one, 1: two}, 4
+    call = make_getter(fleet)
+    _, body = call()
+    assert 'sglang:num_running_reqs{model_name="tiny"} 5.0' in body
+    assert 'sglite:router_waiting_reqs{model_name="tiny"} 4.0' in body
+    assert 'sglite:engine_running_reqs{engine="0",model_name="tiny"} 2.0' in body
+    assert 'sglite:engine_running_reqs{engine="1",model_name="tiny"} 3.0' in body
+    assert 'sglite:engine_up{engine="1",model_name="tiny"} 1.0' in body
+    fleet.engines = {0: one}
+    _, body = call()
+    assert 'sglang:num_running_reqs{model_name="tiny"} 2.0' in body
+    assert 'sglite:engine_up{engine="0",model_name="tiny"} 1.0' in body
+    assert 'sglite:engine_up{engine="1",model_name="tiny"} 0.0' in body

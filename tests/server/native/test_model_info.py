@@ -11,6 +11,7 @@ from sglite.server.native import model_info
 from sglite.server.native.model_info import TokenRate
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
+from tests.server.fake_fleet import make_fleet_front
 
 
 def get(path, *, controls=None, is_alive=True, headers=None, **options):
@@ -125,3 +126,46 @@ def test_rate_is_that_between_two_looks_far_enough_apart():
     assert rate.update(300, 12.0) == 100.0
     assert rate.update(300, 12.1) == 100.0
     assert rate.update(0, 14.0) == 0.0  # the engine began anew
+
+
+def ask_fleet(path, loads):
+    """The JSON of ``path`` where each engine's loads and stats are ``loads``; None: it has died."""
+
+    async def main():
+        front, engines = await make_fleet_front(len(loads))
+        for engine, load in zip(engines, loads, strict=True):
+            if load is None:
+                engine.die()
+                await asyncio.sleep(0)
+            engine.controls |= {"loads": lambda load=load: load, "stats": lambda load=load: load}
+        async with client(build_app(front, [model_info])) as http:
+            return await http.get(path)
+
+    return asyncio.run(main())
+
+
+BUSY = {"num_running_requests": 2, "num_waiting_requests": 1, "num_total_tokens": 64}
+IDLE = {"num_running_requests": 0, "num_waiting_requests": 0, "num_total_tokens": 32}
+
+
+def test_loads_are_told_of_each_engine():
+    told = ask_fleet("/v1/loads", [BUSY, IDLE]).json()
+    assert told["dp_rank_count"] == 2
+    assert [entry["dp_rank"] for entry in told["loads"]] == [0, 1]
+    assert [entry["num_running_reqs"] for entry in told["loads"]] == [2, 0]
+    assert [entry["max_total_num_tokens"] for entry in told["loads"]] == [64, 32]
+    older = ask_fleet("/get_load", [BUSY, IDLE]).json()
+    assert [(entry["dp_rank"], entry["num_reqs"]) for entry in older] == [(0, 3), (1, 0)]
+
+
+def test_an_engine_that_has_ended_is_left_out():
+    assert [each["dp_rank"] for each in ask_fleet("/get_load", [None, IDLE]).json()] == [1]
+    assert ask_fleet("/get_load", [None]).status_code == 503
+
+
+def test_server_info_counts_the_engines():
+    info = ask_fleet("/server_info", [BUSY, IDLE]).json()
+    assert info["dp_size"] == 2 and info["status"] == "ready"
+    states = [(state["dp_rank"], state["stats"]) for state in info["internal_states"]]
+    assert states == [(0, BUSY), (1, IDLE)]
+    assert ask_fleet("/server_info", [None]).json()["internal_states"] == []

@@ -11,6 +11,7 @@ from sglite.server.native import prefixes as prefix_routes
 from sglite.server.native.prefixes import MAX_PREFIXES
 from tests.server.asgi import client
 from tests.server.fake_engine import make_front
+from tests.server.fake_fleet import fake_engine, join, make_fleet_front, until
 
 TEXT = "Hello there " * 20
 
@@ -151,3 +152,64 @@ def test_without_a_prefix_cache_nothing_can_be_pinned():
         return await http.post("/prefix", json={"name": "a", "text": TEXT})
 
     assert run(scenario, disable_radix_cache=True).status_code == 400
+
+
+def run_fleet(scenario):
+    async def main():
+        front, engines = await make_fleet_front(2)
+        async with client(build_app(front, [prefix_routes])) as http:
+            await scenario(front, engines, http)
+
+    asyncio.run(main())
+
+
+def pinned_in(engine):
+    return [list(each.prompt_token_ids) for each in engine.requests if each.pin_prefix]
+
+
+BODY = {"name": "a", "input_ids": [5] * 16}
+
+
+def test_a_prefix_is_pinned_and_unpinned_in_every_engine():
+    async def scenario(front, engines, http):
+        answer = await http.post("/prefix", json=BODY)
+        assert answer.json()["num_pinned_tokens"] == 16
+        await http.delete("/prefix/a")
+        for engine in engines:
+            assert pinned_in(engine) == [[5] * 16]
+            assert [name for name, _ in engine.controlled if name == "unpin_prefix"]
+
+    run_fleet(scenario)
+
+
+def test_an_engine_that_comes_back_gets_what_is_pinned():
+    async def scenario(front, engines, http):
+        await http.post("/prefix", json=BODY)
+        engines[0].die()
+        again = fake_engine()
+        await join(front, 0, again)
+        await until(lambda: pinned_in(again))
+        assert pinned_in(again) == [[5] * 16] and len(pinned_in(engines[1])) == 1
+
+    run_fleet(scenario)
+
+
+def test_an_engine_that_ends_meanwhile_does_not_matter_one_that_refuses_does():
+    async def scenario(front, engines, http):
+        engines[0].hold = True
+        call = asyncio.ensure_future(http.post("/prefix", json=BODY))
+        await until(lambda: engines[0].requests)
+        engines[0].die()
+        assert (await call).status_code == 200
+        again = fake_engine()
+        await join(front, 0, again)
+        again.capacity = 0
+        refused = await http.post("/prefix", json={"name": "b", "input_ids": [6] * 16})
+        assert refused.status_code == 429
+        assert [prefix["name"] for prefix in (await http.get("/prefix")).json()["prefixes"]] == [
+            "a"
+        ]
+        unpinned_there = [each for name, each in engines[1].controlled if name == "unpin_prefix"]
+        assert unpinned_there == [{"namespace": "", "token_ids": [6] * 16}]
+
+    run_fleet(scenario)

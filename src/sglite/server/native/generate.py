@@ -19,6 +19,7 @@ from sglite.server.http.body import read_json
 from sglite.server.http.error_table import HttpError
 from sglite.server.http.field_policy import check_fields
 from sglite.server.http.routes import ApiRoute
+from sglite.server.http.sessions import read_session
 from sglite.server.http.sse import DONE, EventStreamResponse
 from sglite.server.http.waiting import collect_or_disconnect
 from sglite.server.native import streaming_dialect
@@ -74,7 +75,7 @@ class NativeApi:
         if "prompt" in body and all(body.get(name) is None for name in PROMPTS):
             return await streaming_dialect.generate(self._front, request, body)
         ignored = check_fields(request, body, known=KNOWN, unsupported=UNSUPPORTED)
-        opened = await self._open(body, ignored)
+        opened = await self._open(body, ignored, read_session(request))
         stream = self._front.answer(opened.opened)
         self._front.open_calls.add(opened.names)
         if opened.call.stream:
@@ -104,13 +105,14 @@ class NativeApi:
         await self._front.abort(name)
         return Response()
 
-    async def _open(self, body: JsonObject, ignored: list[str]) -> OpenCall:
+    async def _open(self, body: JsonObject, ignored: list[str], session: str | None) -> OpenCall:
         front, config = self._front, self._front.config
         call = read_call(
             body,
             front.limits,
             max_answers=config.max_queued_requests + config.max_running_requests,
             stream_interval=config.stream_interval,
+            session=session,
         )
         prompts = await encode_prompts(
             front.tokenizer,

@@ -14,9 +14,12 @@ from starlette.responses import Response
 import sglite
 from sglite.config_fields import option_fields
 from sglite.errors import EngineDeadError, NotReadyError
+from sglite.ipc.fleet_control import answers_of
 from sglite.server.http.routes import ApiRoute, Handler, json_response
+from sglite.server.native.health import check_live
 
 if TYPE_CHECKING:
+    from sglite.ipc.engine_link import EngineLink
     from sglite.server.front import Front
 
 ENGINE_TIMEOUT_S = 1.0
@@ -29,7 +32,7 @@ def routes(front: Front) -> list[ApiRoute]:
     table: list[tuple[tuple[str, ...], Handler, str]] = [
         (("/model_info", "/get_model_info"), api.model_info, "The model and its tokenizer"),
         (("/server_info", "/get_server_info"), api.server_info, "Every option, and the state"),
-        (("/v1/loads",), api.loads, "How busy the engine is"),
+        (("/v1/loads",), api.loads, "How busy each engine is"),
         (("/get_load",), api.get_load, "The same, in SGLang's older words"),
     ]
     return [
@@ -45,7 +48,7 @@ class InfoApi:
     def __init__(self, front: Front) -> None:
         self._front = front
         self._model_type = _model_type(front.model_directory)
-        self._rate = TokenRate()
+        self._rates: dict[int, TokenRate] = {}
 
     async def model_info(self, request: Request) -> Response:
         """``/model_info``."""
@@ -80,7 +83,7 @@ class InfoApi:
                 "max_total_num_tokens": limits.pool_tokens,
                 "max_req_input_len": limits.max_tokens - 1,
                 "startup_time": None if ready is None else ready.startup_s,
-                "internal_states": [await self._internal_state()],
+                "internal_states": await self._internal_states(),
                 "version": sglite.__version__,
                 "frontend": "python",
                 "launch_command": None,
@@ -89,10 +92,37 @@ class InfoApi:
         )
 
     async def loads(self, request: Request) -> Response:
-        """``/v1/loads``. Raises EngineDeadError."""
-        load = await self._front.engine.control("loads") or {}
-        entry = {
-            "dp_rank": 0,
+        """``/v1/loads``: an entry per engine. Raises NotReadyError, EngineDeadError."""
+        loads = await self._loads()
+        entries = [self._load_entry(number, load) for number, load in loads.items()]
+        head = {"timestamp": time.time(), "version": sglite.__version__}
+        return json_response({**head, "dp_rank_count": len(entries), "loads": entries})
+
+    async def get_load(self, request: Request) -> Response:
+        """``/get_load``: a list with an entry per engine. Raises NotReadyError, EngineDeadError."""
+        entries = []
+        for number, load in (await self._loads()).items():
+            num_waiting = load.get("num_waiting_requests", 0)
+            entries.append(
+                {
+                    "dp_rank": number,
+                    "num_reqs": load.get("num_running_requests", 0) + num_waiting,
+                    "num_waiting_reqs": num_waiting,
+                    "num_tokens": load.get("num_used_tokens", 0)
+                    + load.get("num_waiting_tokens", 0),
+                }
+            )
+        return json_response(entries)
+
+    async def _loads(self) -> dict[int, dict[str, int]]:
+        """What the engines say, in the order of their numbers."""
+        check_live(self._front)
+        answers = await answers_of(self._front.engine.engines, "loads")
+        return {number: answers[number] or {} for number in sorted(answers)}
+
+    def _load_entry(self, number: int, load: dict[str, int]) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "dp_rank": number,
             "num_running_reqs": load.get("num_running_requests", 0),
             "num_waiting_reqs": load.get("num_waiting_requests", 0),
             "num_waiting_tokens": load.get("num_waiting_tokens", 0),
@@ -101,20 +131,7 @@ class InfoApi:
             "max_running_requests": self._front.config.max_running_requests,
         }
         entry["token_usage"] = _share(entry["num_used_tokens"], entry["max_total_num_tokens"])
-        body = {"timestamp": time.time(), "version": sglite.__version__, "dp_rank_count": 1}
-        return json_response({**body, "loads": [entry]})
-
-    async def get_load(self, request: Request) -> Response:
-        """``/get_load``: a list with an entry per rank. Raises EngineDeadError."""
-        load = await self._front.engine.control("loads") or {}
-        num_waiting = load.get("num_waiting_requests", 0)
-        entry = {
-            "dp_rank": 0,
-            "num_reqs": load.get("num_running_requests", 0) + num_waiting,
-            "num_waiting_reqs": num_waiting,
-            "num_tokens": load.get("num_used_tokens", 0) + load.get("num_waiting_tokens", 0),
-        }
-        return json_response([entry])
+        return entry
 
     def _names(self) -> dict[str, str]:
         """Clients load the tokenizer from ``tokenizer_path``: a directory rather than an id."""
@@ -133,13 +150,19 @@ class InfoApi:
             "tool_call_parser": formats.tool_format,
         }
 
-    async def _internal_state(self) -> dict[str, Any]:
+    async def _internal_states(self) -> list[dict[str, Any]]:
+        """One entry per engine that lives, in the order of their numbers."""
+        engines = self._front.engine.engines
+        numbers = sorted(engines)
+        found = await asyncio.gather(*(_stats(engines[number]) for number in numbers))
+        return [self._internal_state(*pair) for pair in zip(numbers, found, strict=True)]
+
+    def _internal_state(self, number: int, stats: dict[str, Any]) -> dict[str, Any]:
         """What benchmark clients read, and the engine's own counters."""
         front = self._front
-        stats = await self._stats()
-        rate = self._rate.update(stats.get("num_output_tokens", 0), time.monotonic())
+        rate = self._rates.setdefault(number, TokenRate())
         return {
-            "last_gen_throughput": rate,
+            "last_gen_throughput": rate.update(stats.get("num_output_tokens", 0), time.monotonic()),
             "effective_max_running_requests_per_dp": front.config.max_running_requests,
             "memory_usage": {
                 "weight": None,
@@ -147,16 +170,18 @@ class InfoApi:
                 "token_capacity": front.limits.pool_tokens,
                 "graph": None,
             },
-            "world_size": 1,
+            "world_size": front.config.tp_size * front.config.pp_size,
+            "dp_rank": number,
             "stats": stats,
         }
 
-    async def _stats(self) -> dict[str, Any]:
-        engine = self._front.engine
-        try:
-            return await asyncio.wait_for(engine.control("stats"), ENGINE_TIMEOUT_S) or {}
-        except (asyncio.TimeoutError, EngineDeadError, NotReadyError):
-            return {}
+
+async def _stats(engine: EngineLink) -> dict[str, Any]:
+    """The engine's counters; empty where it is silent."""
+    try:
+        return await asyncio.wait_for(engine.control("stats"), ENGINE_TIMEOUT_S) or {}
+    except (asyncio.TimeoutError, EngineDeadError, NotReadyError):
+        return {}
 
 
 class TokenRate:
@@ -178,12 +203,12 @@ class TokenRate:
 
 
 def shown_options(front: Front) -> dict[str, Any]:
-    """Every option that is no secret, as the engine settled it."""
+    """Every option that is no secret, as the engine settled it; dp_size is the server's."""
     config = front.config
     ready = front.engine.ready
     fields = option_fields(type(config))
     options = {name: getattr(config, name) for name in fields}
-    settled = {} if ready is None else ready.config
+    settled = {} if ready is None else {**ready.config, "dp_size": config.dp_size}
     options |= {name: value for name, value in settled.items() if name in fields}
     return {name: value for name, value in options.items() if not fields[name].is_secret}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,19 +13,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sglite.call_options import read_namespace
-from sglite.errors import CapacityError, RequestError
+from sglite.errors import CapacityError, EngineDeadError, RequestError, SgliteError
 from sglite.generation import Generation
+from sglite.observability.logging import log_event
 from sglite.request import FinishReason, SamplingParams
 from sglite.server.http.body import read_json
 from sglite.server.http.error_table import HttpError
 from sglite.server.http.field_policy import check_fields
 from sglite.server.http.routes import ApiRoute, ControlRow, control_routes, json_response
+from sglite.server.native.health import check_live
 from sglite.server.prompt_encoding import encode_prompts
 from sglite.validation import RequestTraits
 from sglite.validation.fields import shown, string
 
 if TYPE_CHECKING:
+    from sglite.ipc.engine_link import EngineLink
     from sglite.server.front import Front
+
+logger = logging.getLogger(__name__)
 
 MAX_PREFIXES = 256
 MAX_NAME_CHARACTERS = 64
@@ -85,13 +91,17 @@ class PinnedPrefix:
 class PrefixApi:
     """The handlers, and the names, which every HTTP process of the server keeps alike.
 
-    Changes that this process makes come one after another.
+    Changes that this process makes come one after another. A prefix is kept by every engine; the
+    first process sees to it that one which comes later has them all.
     """
 
     def __init__(self, front: Front) -> None:
         self._front = front
         self._pinned: dict[str, PinnedPrefix] = {}
         self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        if front.peers.number == 0:
+            front.engine.on_join.append(self._begin_restoring)
         front.peers.answer("name_prefix", self._name_here)
         front.peers.answer("forget_prefix", self._forget_here)
 
@@ -177,12 +187,48 @@ class PrefixApi:
         return sum(prefix.num_pinned_tokens for prefix in self._pinned.values())
 
     async def _compute(self, prefix: PinnedPrefix) -> Generation:
-        traits = RequestTraits(namespace=prefix.namespace, pin_prefix=True)
-        generation = await compute_prefix(self._front, prefix.token_ids, traits)
-        if generation.finish_reason is not FinishReason.LENGTH:
+        """Compute and pin it in every engine; the answer of one. Engines that end are left out."""
+        check_live(self._front)
+        engines = list(self._front.engine.engines.values())
+        calls = [self._compute_in(engine, prefix) for engine in engines]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        good = [answer for answer in answers if isinstance(answer, Generation)]
+        faults = [answer for answer in answers if isinstance(answer, BaseException)]
+        grave = [fault for fault in faults if not (good and isinstance(fault, EngineDeadError))]
+        is_whole = all(each.finish_reason is FinishReason.LENGTH for each in good)
+        if good and (grave or not is_whole):
             await self._release(prefix)
+        for fault in grave:
+            raise fault
+        if not is_whole:
             raise CapacityError("the prefix was not computed; try again later", retry_after_s=1.0)
-        return generation
+        return good[0]
+
+    async def _compute_in(self, engine: EngineLink, prefix: PinnedPrefix) -> Generation:
+        traits = RequestTraits(namespace=prefix.namespace, pin_prefix=True)
+        return await compute_prefix(self._front, engine, prefix.token_ids, traits)
+
+    def _begin_restoring(self, number: int) -> None:
+        task = asyncio.ensure_future(self._restore(number))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _restore(self, number: int) -> None:
+        """Pin everything in an engine that has just come. What fails there is computed when it is
+        asked for, as any prompt.
+        """
+        async with self._lock:
+            for prefix in list(self._pinned.values()):
+                engine = self._front.engine.engines.get(number)
+                if engine is None:
+                    return
+                try:
+                    await self._compute_in(engine, prefix)
+                except SgliteError as error:
+                    cause = str(error)
+                    log_event(
+                        logger, logging.WARNING, "prefix_not_restored", engine=number, cause=cause
+                    )
 
     async def _keep(self, prefix: PinnedPrefix) -> None:
         """Name it, in every process, and let go what had this name before."""
@@ -211,11 +257,14 @@ class PrefixApi:
 
 
 async def compute_prefix(
-    front: Front, token_ids: Sequence[int], traits: RequestTraits | None = None
+    front: Front, engine: EngineLink, token_ids: Sequence[int], traits: RequestTraits
 ) -> Generation:
-    """Put a prompt's KV into the cache. Raises RequestError, CapacityError, EngineDeadError."""
+    """Put a prompt's KV into an engine's cache.
+
+    Raises RequestError, CapacityError, EngineDeadError.
+    """
     sampling = SamplingParams(max_new_tokens=0, temperature=0.0)
-    stream = front.answer(front.open_prompt(list(token_ids), sampling, traits=traits))
+    stream = front.answer(front.open_prompt(list(token_ids), sampling, traits=traits), engine)
     try:
         (generation,) = await stream.collect()
     finally:

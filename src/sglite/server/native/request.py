@@ -63,7 +63,12 @@ class NativeCall:
 
 
 def read_call(
-    body: Mapping[str, Any], limits: RequestLimits, *, max_answers: int, stream_interval: int = 1
+    body: Mapping[str, Any],
+    limits: RequestLimits,
+    *,
+    max_answers: int,
+    stream_interval: int = 1,
+    session: str | None = None,
 ) -> NativeCall:
     """Check everything but the prompts' tokens. Raises RequestError naming the field.
 
@@ -84,6 +89,7 @@ def read_call(
             limits=limits,
             defaults=defaults,
             is_streamed=stream,
+            session=session,
         )
         for i, prompt in enumerate(prompts)
     ]
@@ -187,6 +193,7 @@ def _item(
     limits: RequestLimits,
     defaults: SamplingParams,
     is_streamed: bool,
+    session: str | None,
 ) -> NativeItem:
     sampling = values["sampling_params"]
     budget = values["max_thinking_tokens"]
@@ -198,18 +205,19 @@ def _item(
         sampling=sampling_params_from_dict({} if sampling is None else sampling, defaults=defaults),
         must_think=_flag(values, "require_reasoning"),
         logprobs=_logprobs(values, limits),
-        traits=_traits(values, is_streamed=is_streamed),
+        traits=_traits(values, is_streamed=is_streamed, session=session),
         client_id=client_id,
     )
 
 
-def _traits(values: Mapping[str, Any], *, is_streamed: bool) -> RequestTraits:
+def _traits(values: Mapping[str, Any], *, is_streamed: bool, session: str | None) -> RequestTraits:
     priority = 0 if values["priority"] is None else values["priority"]
     return RequestTraits(
         namespace=read_namespace(values["cache_salt"], values["extra_key"]),
         priority=integer("priority", priority, ge=-INT32_MAX - 1, le=INT32_MAX),
         deadline_s=read_deadline_s("timeout", values["timeout"]),
         is_streamed=is_streamed,
+        session=session,
     )
 
 

@@ -19,6 +19,7 @@ from sglite.errors import RequestError
 from sglite.generation import OpenGeneration
 from sglite.server.http.error_table import error_body
 from sglite.server.http.field_policy import check_fields
+from sglite.server.http.sessions import read_session
 from sglite.server.http.sse import EventStreamResponse
 from sglite.server.native.fields import UNSUPPORTED
 from sglite.server.native.stream import encode_json
@@ -42,14 +43,14 @@ REFUSED = {**UNSUPPORTED, **dict.fromkeys(UNSUPPORTED_PARAMETERS), "n": 1}
 async def generate(front: Front, request: Request, body: dict[str, Any]) -> Response:
     """Answer a body with ``prompt``. Raises RequestError."""
     ignored = check_fields(request, body, known=KNOWN, unsupported=REFUSED)
-    opened = await _open(front, body)
+    opened = await _open(front, body, read_session(request))
     stream = front.answer(opened)
     return EventStreamResponse(
         _lines(stream, ignored), stream.close, media_type=MEDIA_TYPE, write_error=_error_lines
     )
 
 
-async def _open(front: Front, body: dict[str, Any]) -> list[OpenGeneration]:
+async def _open(front: Front, body: dict[str, Any], session: str | None) -> list[OpenGeneration]:
     prompt, streams = body["prompt"], body.get("stream")
     if not isinstance(prompt, str):
         raise RequestError(f"prompt must be a string, got {shown(prompt)}", param="prompt")
@@ -64,6 +65,7 @@ async def _open(front: Front, body: dict[str, Any]) -> list[OpenGeneration]:
         namespace=read_namespace(body.get("cache_salt")),
         deadline_s=read_deadline_s("timeout", body.get("timeout")),
         is_streamed=True,
+        session=session,
     )
     max_tokens = front.limits.context_length
     (token_ids,) = await encode_prompts(

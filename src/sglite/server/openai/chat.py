@@ -22,6 +22,7 @@ from sglite.request import LogprobParams, SamplingParams, Thinking
 from sglite.server.chat_encoding import encode_chat
 from sglite.server.front import Front
 from sglite.server.http.routes import ApiRoute
+from sglite.server.http.sessions import read_session
 from sglite.server.openai.answer_format import AnswerFormat
 from sglite.server.openai.call import answer_call, check_num_answers, json_answer, read_body
 from sglite.server.openai.chat_choices import ChatChoices, ChatEvents, MakeParser
@@ -73,7 +74,8 @@ class ChatRoute:
     async def create(self, request: Request) -> Response:
         """Answer one call."""
         body, ignored = await read_body(request, CHAT_KNOWN, CHAT_UNSUPPORTED)
-        call = read_call(self._front, body, ignored, self._defaults)
+        session = read_session(request, body)
+        call = read_call(self._front, body, ignored, self._defaults, session=session)
         token_ids = await encode_chat(
             self._front,
             _with_known_roles(self._front.tokenizer, call.messages),
@@ -163,6 +165,8 @@ def read_call(
     body: Mapping[str, Any],
     ignored_fields: Sequence[str],
     defaults: SamplingParams,
+    *,
+    session: str | None = None,
 ) -> ChatCall:
     """Check everything but the conversation. Raises RequestError naming the field."""
     options = read_options(
@@ -172,6 +176,7 @@ def read_call(
         id_prefix="chatcmpl-",
         defaults=defaults,
         limit_fields=("max_completion_tokens", "max_tokens"),
+        session=session,
     )
     check_num_answers(front, options.sampling.n)
     tool_use = read_tools(body, front.model_format.tool_format)

@@ -14,6 +14,7 @@ from sglite.generation import Generation, GenerationChunk, OpenGeneration
 from sglite.request import LogprobParams, SamplingParams
 from sglite.server.front import Front
 from sglite.server.http.routes import ApiRoute
+from sglite.server.http.sessions import read_session
 from sglite.server.openai.call import (
     answer_call,
     check_num_answers,
@@ -73,7 +74,8 @@ class CompletionRoute:
     async def create(self, request: Request) -> Response:
         """Answer one call."""
         body, ignored = await read_body(request, COMPLETION_KNOWN, COMPLETION_UNSUPPORTED)
-        call = read_call(self._front, body, ignored)
+        session = read_session(request, body)
+        call = read_call(self._front, body, ignored, session=session)
         prompts, opened = await self._open(call)
         num_samples = call.options.sampling.n
         meter = UsageMeter(opened, samples_per_prompt=num_samples)
@@ -210,7 +212,11 @@ async def _whole(
 
 
 def read_call(
-    front: Front, body: Mapping[str, Any], ignored_fields: Sequence[str]
+    front: Front,
+    body: Mapping[str, Any],
+    ignored_fields: Sequence[str],
+    *,
+    session: str | None = None,
 ) -> CompletionCall:
     """Check everything but the prompts' tokens. Raises RequestError naming the field."""
     options = read_options(
@@ -219,6 +225,7 @@ def read_call(
         ignored_fields,
         id_prefix="cmpl-",
         defaults=SamplingParams(max_new_tokens=DEFAULT_MAX_TOKENS),
+        session=session,
     )
     _check_best_of(body.get("best_of"), options.sampling.n)
     prompts = read_prompts(body.get("prompt"))

@@ -72,6 +72,7 @@ def read_options(
     id_prefix: str,
     defaults: SamplingParams,
     limit_fields: Sequence[str] = ("max_tokens",),
+    session: str | None = None,
 ) -> CallOptions:
     """Check everything that completions and chats share.
 
@@ -92,6 +93,7 @@ def read_options(
             namespace=read_namespace(body.get("cache_salt"), body.get("extra_key")),
             priority=_priority(body.get("priority")),
             is_streamed=stream,
+            session=session,
         ),
         stream=stream,
         include_usage=include_usage,

@@ -3,7 +3,7 @@
 Names that begin with ``sglang:`` are SGLang's, with its meaning; what SGLang has no name for begins
 with ``sglite:``. Every metric has the label ``model_name``. The other labels take their values from
 closed sets, so that no client can make the tables grow: the route's template (``endpoint``), the
-class of the status (``2xx``), the reason of an end.
+class of the status (``2xx``), the reason of an end, the number of an ``engine``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ SECONDS = (
     *(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
     *(1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 200.0, 400.0),
 )
+ENGINE = ("engine",)
 LONG_SECONDS = (*SECONDS, 600.0, 1200.0, 1800.0, 2400.0)
 SHORT_SECONDS = (
     *(0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04),
@@ -110,4 +111,22 @@ METRICS: tuple[Metric, ...] = (
         "gauge",
         "Since the engine's loop last turned, by its last heartbeat.",
     ),
+    # Each engine, by its number.
+    Metric("sglite:engine_up", "gauge", "Whether an engine runs: 1 or 0.", ENGINE),
+    Metric("sglite:engine_running_reqs", "gauge", "Requests that an engine runs.", ENGINE),
+    Metric("sglite:engine_queue_reqs", "gauge", "Requests that wait in an engine.", ENGINE),
+    Metric(
+        "sglite:engine_finished_reqs",
+        "gauge",
+        "Requests that an engine has ended since it was started.",
+        ENGINE,
+    ),
+    Metric("sglite:engine_token_usage", "gauge", "Share of its KV pool that is held.", ENGINE),
+    Metric(
+        "sglite:engine_cache_hit_rate",
+        "gauge",
+        "Cached share of an engine's prompt tokens since it was started.",
+        ENGINE,
+    ),
+    Metric("sglite:router_waiting_reqs", "gauge", "Requests that wait for an engine with room."),
 )

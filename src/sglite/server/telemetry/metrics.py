@@ -35,6 +35,15 @@ OTHER_ENDPOINT = "other"
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 THROUGHPUT_WINDOW_S = 10
 
+ENGINE_METRICS = {
+    "engine_running_reqs": "num_running_reqs",
+    "engine_queue_reqs": "num_queue_reqs",
+    "engine_finished_reqs": "finished_reqs",
+    "engine_token_usage": "token_usage",
+    "engine_cache_hit_rate": "cache_hit_rate",
+}
+"""What is told of each engine alone, by the name of the same number of all engines."""
+
 
 @dataclass(slots=True)
 class Histogram:
@@ -158,7 +167,21 @@ class ServerMetrics(Collector):
         if loop_age_s is not None:
             self._set("engine_loop_age_seconds", loop_age_s)
         for key, value in _engine_values(stats or {}).items():
-            self._set(key, value)
+            if key in self._values:
+                self._set(key, value)
+
+    def state_of_engine(self, number: int, stats: Mapping[str, float], *, is_up: bool) -> None:
+        """Take the numbers of one engine, which has gone where not ``is_up``."""
+        label = str(number)
+        self._set("engine_up", float(is_up), label)
+        values = _engine_values(stats)
+        for key, name in ENGINE_METRICS.items():
+            if name in values:
+                self._set(key, values[name], label)
+
+    def requests_waiting(self, count: int) -> None:
+        """So many requests of this process have no engine yet."""
+        self._set("router_waiting_reqs", count)
 
     # -- several processes -------------------------------------------------------------------------
 
@@ -229,8 +252,8 @@ class ServerMetrics(Collector):
         values = self._values[key]
         values[labels] = values.get(labels, 0.0) + amount
 
-    def _set(self, key: str, value: float) -> None:
-        self._values[key][()] = value
+    def _set(self, key: str, value: float, *labels: str) -> None:
+        self._values[key][labels] = value
 
 
 def _engine_values(stats: Mapping[str, float]) -> dict[str, float]:
@@ -239,6 +262,7 @@ def _engine_values(stats: Mapping[str, float]) -> dict[str, float]:
         "num_running_requests": "num_running_reqs",
         "num_waiting_requests": "num_queue_reqs",
         "num_retractions": "num_retracted_reqs",
+        "num_finished_requests": "finished_reqs",
         "num_steps": "engine_steps_total",
         "cache_num_total_tokens": "max_total_num_tokens",
         "cache_num_evicted_tokens": "evicted_tokens_total",
