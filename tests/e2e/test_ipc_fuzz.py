@@ -15,7 +15,17 @@ import msgspec
 import pytest
 
 from sglite.ipc.frames import MAX_FRAME_BYTES, encode
-from sglite.ipc.messages import Abort, Control, Fatal, Heartbeat, Note, Outputs, Ready, Submit
+from sglite.ipc.messages import (
+    Abort,
+    Control,
+    Digest,
+    Fatal,
+    Heartbeat,
+    Note,
+    Outputs,
+    Ready,
+    Submit,
+)
 from sglite.request import OutputBatch, Request, SamplingParams
 from tests.ipc.harness import RawClient, wait_until
 from tests.server.live import LiveServer, live_server
@@ -114,6 +124,7 @@ def wrong_messages() -> Iterator[bytes]:
     for message in (
         Fatal("end"),
         Heartbeat(0.0, 0, 0, 0),
+        Digest(16, True, b""),
         Outputs(OutputBatch()),
         Ready(1, 1, {}, 1, 1, 1, 1, [], 0.0),
     ):

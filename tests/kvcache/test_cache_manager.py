@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.invariants import check_cache
 from sglite.kvcache.page_allocator import TOMBSTONE, PageState
-from sglite.observability.events import Evicted, Flushed
+from sglite.observability.events import Event, Evicted, Flushed, PagesCached, PagesDropped
 from tests.kvcache.building import (
     FULL,
     MIXED,
+    PAGE,
     WINDOW,
     begin,
     compute,
@@ -379,3 +381,43 @@ def test_windows_are_known_by_the_groups():
         True,
         True,
     ]
+
+
+# -- what is told of single pages ------------------------------------------------------------------
+
+
+def told_pages(cache: CacheManager) -> list[tuple[str, list[int]]]:
+    """What came and went, as it is told from now on."""
+    told: list[tuple[str, list[int]]] = []
+
+    def take(event: Event) -> None:
+        if isinstance(event, PagesCached):
+            assert len(event.key_ids) >= event.end_page * PAGE
+            told.append(("cached", list(event.page_ids[event.first_page : event.end_page])))
+        elif isinstance(event, PagesDropped):
+            told.append(("dropped", list(event.page_ids)))
+
+    cache.page_events.subscribe(take)
+    return told
+
+
+def test_pages_of_the_first_group_are_told_when_they_come_and_go() -> None:
+    cache = make_cache(MIXED)
+    told = told_pages(cache)
+    serve(cache, "aaaabbbbc")
+    serve(cache, "aaaadddd")
+    shared, own = told[0][1], told[1][1]
+    assert [kind for kind, _ in told] == ["cached", "cached"] and len(shared) == 2
+    assert len(own) == 1 and own != shared[1:], "the start was cached before it began"
+    cache.flush()
+    dropped = [page for kind, pages in told[2:] for page in pages if kind == "dropped"]
+    assert sorted(dropped) == sorted(shared + own)
+
+
+def test_a_duplicate_is_told_as_the_page_that_stays() -> None:
+    cache = make_cache()
+    told = told_pages(cache)
+    first, second = begin(cache, ids("aaaabbbb")), begin(cache, ids("aaaabbbb"))
+    compute(cache, first, ids("aaaabbbb"))
+    compute(cache, second, ids("aaaabbbb"))
+    assert told == [("cached", first.page_ids[0])] * 2

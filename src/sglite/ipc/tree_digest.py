@@ -17,8 +17,8 @@ from sglite.kvcache.page_allocator import TOMBSTONE
 from sglite.observability.events import Event, PagesCached, PagesDropped
 from sglite.router.prefix_hashes import HASH_BYTES, continue_hashes, root_hash
 
-MAX_MESSAGE_BYTES = 16_384 * HASH_BYTES
-"""Of hashes in one message: a router takes it in within a few milliseconds."""
+MAX_MESSAGE_BYTES = 4096 * HASH_BYTES
+"""Of hashes in one message: a router takes them in within a few milliseconds."""
 
 
 class TreeDigest:

@@ -7,9 +7,9 @@ fewer open tokens, then fewer requests, then the lower number.
     shortest_queue   the least loaded
     random           any, from a seeded generator
     cache_aware      the one with the longest cached or expected start of the prompt, the least
-                     loaded of several such; but the least loaded of all where nobody has any, or
-                     where that one is ahead of it by more than `balance_tokens` and by more than
-                     `balance_factor` times
+                     loaded of several such; but the least loaded of all (of equals each in turn)
+                     where nobody has any, or where that one is ahead of it by more than
+                     `balance_tokens` and by more than `balance_factor` times
     sticky           the one that has the session, while it may be chosen; else as cache_aware
 
 Recipe for a new one: write the class, add it to ``make_policy`` and its name to
@@ -44,7 +44,9 @@ class EngineLoad:
     num_tokens: int = 0
 
 
-by_load = attrgetter("num_tokens", "num_requests", "engine")
+by_tokens = attrgetter("num_tokens")
+by_requests = attrgetter("num_requests")
+as_busy = attrgetter("num_tokens", "num_requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +107,45 @@ class Random:
 
 
 class CacheAware:
-    """The engine that has most of the prompt cached, unless it is far ahead of the least loaded."""
+    """The engine that has most of the prompt cached, unless it is far ahead of the least loaded.
+
+    Equally loaded engines take turns: else the first would fill its cache, others hold nothing.
+    """
 
     def __init__(self, options: RoutingOptions, index: PrefixIndex) -> None:
         self._options = options
         self._index = index
+        self._turns = RoundRobin()
 
     def choose(self, request: RoutedRequest, loads: Sequence[EngineLoad]) -> int:
         """See :class:`RoutingPolicy`. Internal updates: the engine is expected to have the prompt's
         pages from now on.
         """
         hashes = request.prefix_hashes()
-        engine = self._choose(hashes, loads)
+        engine = self._choose(request, hashes, loads)
         self._index.expect(request.request_id, engine, hashes)
         return engine
 
-    def _choose(self, hashes: Sequence[int], loads: Sequence[EngineLoad]) -> int:
+    def _choose(
+        self, request: RoutedRequest, hashes: Sequence[int], loads: Sequence[EngineLoad]
+    ) -> int:
         least = least_loaded(loads)
-        _, mask = self._index.deepest(hashes, sum(1 << load.engine for load in loads))
-        if not mask:
-            return least.engine
-        best = least_loaded([load for load in loads if mask >> load.engine & 1])
-        return least.engine if self._is_far_ahead(best, least) else best.engine
+        matches = self._matches(hashes, loads)
+        if matches:
+            best = least_loaded(matches)
+            if not self._is_far_ahead(best, least):
+                return best.engine
+        equals = [load for load in loads if as_busy(load) == as_busy(least)]
+        return self._turns.choose(request, equals)
+
+    def _matches(self, hashes: Sequence[int], loads: Sequence[EngineLoad]) -> list[EngineLoad]:
+        """Those with the longest start of all in ``loads``; none where nobody has any."""
+        _, mask = self._index.deepest(hashes)
+        found = [load for load in loads if mask >> load.engine & 1] if mask else []
+        if mask and not found:  # only others have that much
+            _, mask = self._index.deepest(hashes, sum(1 << load.engine for load in loads))
+            found = [load for load in loads if mask >> load.engine & 1]
+        return found
 
     def _is_far_ahead(self, best: EngineLoad, least: EngineLoad) -> bool:
         is_more = best.num_tokens - least.num_tokens > self._options.balance_tokens
@@ -160,7 +179,8 @@ class Sticky:
 
 def least_loaded(loads: Sequence[EngineLoad]) -> EngineLoad:
     """The one with the fewest open tokens; of several with the fewest requests, then the first."""
-    return min(loads, key=by_load)
+    fewest = min(map(by_tokens, loads))  # a third of the time of one pass with both as its key
+    return min([load for load in loads if load.num_tokens == fewest], key=by_requests)
 
 
 def make_policy(options: RoutingOptions, index: PrefixIndex, seed: int) -> RoutingPolicy:

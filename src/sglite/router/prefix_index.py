@@ -22,8 +22,8 @@ from sglite.router.prefix_hashes import unpack
 GRACE_S = 5.0
 """Seconds between a request's end and the digest that tells of its pages, with much to spare."""
 MAX_EXPECTED = 1 << 20
-MAX_KNOWN = 1 << 24
-"""Hashes of all engines together; a known one takes about 100 bytes."""
+MAX_KNOWN = 1 << 23
+"""Hashes of all engines together; a known one takes about 120 bytes."""
 
 
 class PrefixDigest(Protocol):
@@ -77,8 +77,10 @@ class PrefixIndex:
 
     # -- queries -----------------------------------------------------------------------------------
 
-    def deepest(self, hashes: Sequence[int], engines: int) -> tuple[int, int]:
+    def deepest(self, hashes: Sequence[int], engines: int = -1) -> tuple[int, int]:
         """How many of ``hashes`` the best of ``engines`` have, and those engines; both bit masks.
+
+        By default the best of all.
 
         From the deepest back: a cache with windows may have lost pages in front of those it needs.
         """
@@ -109,7 +111,10 @@ class PrefixIndex:
     def expect(self, request_id: str, engine: int, hashes: Sequence[int]) -> None:
         """A request with these prefixes goes to ``engine``."""
         bit, known, expected = 1 << engine, self._known, self._expected
-        new = [name for name in hashes if not known.get(name, 0) & bit]
+        depth = len(hashes)
+        while depth and not known.get(hashes[depth - 1], 0) & bit:
+            depth -= 1
+        new = hashes[depth:]
         if not new:
             return
         serial = self._next_serial
