@@ -44,6 +44,8 @@ class Everywhere:
             "/continue_generation": (_POST, "Go on on all workers"),
             "/start_profile": (_BOTH, "Trace steps on all workers"),
             "/stop_profile": (_BOTH, "Write the traces"),
+            "/prefix": (("GET", "POST", "PUT", "DELETE"), "Pinned prefixes, on all workers"),
+            "/prefix/{name}": (("DELETE",), "Let a prefix be evicted again, on all workers"),
         }
         rows = [
             (path, methods, self.control, summary, None)
@@ -53,6 +55,7 @@ class Everywhere:
             "/abort_request": (_POST, self.abort_request, "End a request, wherever it is"),
             "/server_info": (_GET, self.server_info, "The workers and their options"),
             "/get_server_info": (_GET, self.server_info, "The same"),
+            "/get_load": (_GET, self.get_load, "How busy the workers are, in SGLang's older words"),
         }
         table = [
             ApiRoute(path=path, methods=methods, handler=handler, access="user", summary=summary)
@@ -75,38 +78,37 @@ class Everywhere:
 
     async def server_info(self, request: Request) -> Response:
         """``/server_info``: the first worker's, with the states of all, and the router's own."""
-        call = WorkerCall("GET", "/get_server_info", _headers(request, self._key(request)))
-        asked = [self._try_info(worker, call) for worker in self._front.workers.up]
-        infos = [info for info in await asyncio.gather(*asked) if info is not None]
+        found = await self._ask_each(request, "/get_server_info")
+        infos = [_checked_info(info) for info in found if isinstance(info, dict)]
         first = infos[0] if infos else {}
-        shown = {
-            name: value
-            for name, value in first.items()
-            if not any(word in name for word in SECRETS)
-        }
-        states = [info["internal_states"] for info in infos if "internal_states" in info]
         return json_response(
             {
-                **shown,
-                "internal_states": [each for state in states for each in state],
+                **first,
+                "internal_states": [each for info in infos for each in info["internal_states"]],
                 "workers": describe_workers(self._front, with_urls=False),
                 "routing_policy": self._front.config.routing_policy,
                 "router_version": sglite.__version__,
             }
         )
 
-    async def _try_info(self, worker: Worker, call: WorkerCall) -> dict[str, Any] | None:
-        """What one worker says; None where that is nothing useful."""
+    async def get_load(self, request: Request) -> Response:
+        """``/get_load``: the entries of all workers, one after another."""
+        found = await self._ask_each(request, "/get_load")
+        lists = [entries for entries in found if isinstance(entries, list)]
+        return json_response([entry for entries in lists for entry in entries])
+
+    async def _ask_each(self, request: Request, path: str) -> list[Any]:
+        """The JSON that each worker answers with; None for one that has none."""
+        call = WorkerCall("GET", path, _headers(request, self._key(request)))
+        asked = [self._try_json(worker, call) for worker in self._front.workers.up]
+        return list(await asyncio.gather(*asked))
+
+    async def _try_json(self, worker: Worker, call: WorkerCall) -> Any:
         try:
             answer = await self._front.client.ask(worker.url, call, timeout_s=INFO_TIMEOUT_S)
-            info = msgspec.json.decode(answer.body) if answer.status == 200 else None
+            return msgspec.json.decode(answer.body) if answer.status == 200 else None
         except (WorkerLostError, msgspec.DecodeError):
             return None
-        if not isinstance(info, dict):
-            return None
-        if not isinstance(info.get("internal_states", []), list):
-            del info["internal_states"]
-        return info
 
     async def _ask_all(self, request: Request, body: bytes, key: bytes | None) -> Response:
         workers = self._front.workers.up
@@ -151,6 +153,14 @@ def _headers(request: Request, key: bytes | None) -> list[tuple[bytes, bytes]]:
     kind = value_of(request.scope["headers"], b"content-type")
     headers = [] if kind is None else [(b"content-type", kind)]
     return headers if key is None else [*headers, (b"authorization", key)]
+
+
+def _checked_info(info: dict[str, Any]) -> dict[str, Any]:
+    """What a worker says of itself, without what nobody need see."""
+    shown = {key: value for key, value in info.items() if not any(each in key for each in SECRETS)}
+    if not isinstance(shown.get("internal_states"), list):
+        shown["internal_states"] = []
+    return shown
 
 
 def _wants_all(body: bytes) -> bool:
