@@ -1,4 +1,4 @@
-"""Two real servers behind a router, ours and SGLang's own: clients notice nothing, unless one dies."""
+"""Two servers behind a router, ours and SGLang's: clients notice nothing, unless one dies."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def sglang_router(policy: str, servers: list[LiveServer], log: Path) -> Iterator
     """SGLang's router as its users start it; both workers are registered."""
     port, metrics_port = free_port(), free_port()
     words = ["--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(metrics_port)]
+    words += ["--balance-abs-threshold", "2", "--balance-rel-threshold", "1.1"]
     words += ["--policy", policy, "--worker-urls", *(server.url for server in servers)]
     with log.open("wb") as output:
         process = subprocess.Popen(

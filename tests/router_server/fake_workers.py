@@ -115,6 +115,8 @@ class FakeWorker:
         if path == "/get_server_info":
             states = [{"name": self.name}]
             return JSONResponse({"model_path": "m", "api_key": "k", "internal_states": states})
+        if path == "/get_load":
+            return JSONResponse([{"dp_rank": 0, "num_reqs": 1}])
         return JSONResponse({"text": self.name}, headers={"Server": "x", "X-Own": "1"})
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:

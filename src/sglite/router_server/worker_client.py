@@ -159,9 +159,7 @@ class WorkerClient:
             raise _lost(error) from error
 
     def _send(self, url: str, call: WorkerCall) -> Awaitable[aiohttp.ClientResponse]:
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in call.headers
-        ]
+        headers = [(_text(name), _text(value)) for name, value in call.headers]
         options: dict[str, Any] = {}
         if call.body or value_of(call.headers, b"content-type") is not None:
             options["data"] = call.body
@@ -172,6 +170,14 @@ class WorkerClient:
             allow_redirects=False,
             **options,
         )
+
+
+def _text(word: bytes) -> str:
+    """What aiohttp writes as these bytes, which it does in UTF-8."""
+    try:
+        return word.decode("utf-8")
+    except UnicodeDecodeError:
+        return word.decode("latin-1")
 
 
 def _lost(error: Exception) -> WorkerLostError:
