@@ -9,13 +9,20 @@ from sglite.config import (
     GrammarOptions,
     ModelOptions,
     RequestOptions,
+    RouterConfig,
     RuntimeOptions,
     SchedulerOptions,
     ServerConfig,
     ServerOptions,
 )
 from sglite.config_fields import option_fields
-from sglite.config_parallel import ParallelOptions, RoutingOptions
+from sglite.config_parallel import (
+    ParallelOptions,
+    ReplicaOptions,
+    RouterOptions,
+    RoutingOptions,
+)
+from sglite.config_shared import ListenOptions, LogOptions
 from sglite.errors import ConfigError
 
 GROUPS = (
@@ -29,9 +36,10 @@ GROUPS = (
     RuntimeOptions,
 )
 FIELDS = option_fields(ServerConfig)
+ROUTER_FIELDS = option_fields(RouterConfig)
 
 
-@pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
+@pytest.mark.parametrize("field", (FIELDS | ROUTER_FIELDS).values(), ids=lambda field: field.name)
 def test_every_option_has_a_help_text_and_an_allowed_default(field):
     assert len(field.help) > 15 and field.help.endswith(".")
     assert field.check(field.default) == field.default
@@ -41,8 +49,12 @@ def test_every_option_has_a_help_text_and_an_allowed_default(field):
 def test_every_field_is_an_option_of_exactly_one_group():
     engine = sorted(name for group in GROUPS for name in option_fields(group))
     assert engine == sorted(field.name for field in dataclasses.fields(EngineConfig))
-    server = [*option_fields(ServerOptions), *option_fields(RoutingOptions)]
+    groups = (ServerOptions, RoutingOptions, ReplicaOptions)
+    server = [name for group in groups for name in option_fields(group)]
     assert sorted([*engine, *server]) == sorted(FIELDS)
+    groups = (RouterOptions, RoutingOptions, ListenOptions, LogOptions)
+    router = [name for group in groups for name in option_fields(group)]
+    assert sorted(router) == sorted(option_fields(RouterConfig))
 
 
 def test_secrets_are_neither_shown_nor_handed_to_the_engine():
@@ -55,7 +67,7 @@ def test_secrets_are_neither_shown_nor_handed_to_the_engine():
 
 
 def test_no_two_options_share_a_spelling():
-    spellings = [keyword for field in FIELDS.values() for keyword in field.keywords]
+    spellings = [keyword for f in (FIELDS | ROUTER_FIELDS).values() for keyword in f.keywords]
     assert len(spellings) == len(set(spellings))
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sglite.config import ServerConfig
+from sglite.config import RouterConfig, ServerConfig
 from sglite.config_docs import configuration_page, main
 from sglite.config_fields import option_fields
 
@@ -15,7 +15,7 @@ def test_page_in_the_repository_is_the_generated_one():
 
 def test_every_option_has_a_row_with_its_spellings_and_help():
     rows = [line for line in configuration_page().splitlines() if line.startswith("| `--")]
-    fields = list(option_fields(ServerConfig).values())
+    fields = list((option_fields(ServerConfig) | option_fields(RouterConfig)).values())
     assert len(rows) == len(fields)
     for row, field in zip(rows, fields, strict=True):
         assert all(f"`{flag}`" in row for flag in field.flags) and field.help in row

@@ -14,7 +14,13 @@ from typing import Any, Literal
 
 from sglite.config_fields import Settled, option, option_fields
 from sglite.config_group import OptionGroup
-from sglite.config_parallel import ParallelOptions, RoutingOptions
+from sglite.config_parallel import (
+    ParallelOptions,
+    ReplicaOptions,
+    RouterOptions,
+    RoutingOptions,
+)
+from sglite.config_shared import ListenOptions, LogOptions
 from sglite.config_values import (
     ATTENTION,
     ATTENTION_SPELLINGS,
@@ -235,7 +241,7 @@ class GrammarOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuntimeOptions(OptionGroup):
+class RuntimeOptions(LogOptions):
     """The process around the engine."""
 
     random_seed: int = option(42, ge=0, aliases=("seed",))
@@ -245,11 +251,6 @@ class RuntimeOptions(OptionGroup):
     or split by the batch. On the CPU by the compiled kernels alone; somewhat slower."""
     check: bool = option(False)
     """Verify the engine's invariants after every step; slow."""
-    log_level: Literal["debug", "info", "warning", "error"] = option("warning")
-    """Least level that is logged, to standard error; `debug` narrates every decision of scheduler
-    and cache."""
-    log_format: Literal["text", "json"] = option("text")
-    """`text` is for people, `json` has one object per line."""
 
 
 ToolCallParserName = Literal[
@@ -259,30 +260,9 @@ ToolCallParserName = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(OptionGroup):
-    """`sglite serve`: where it listens, who may call it, how patient it is."""
+class ServerOptions(ListenOptions):
+    """`sglite serve`: what it serves, and how."""
 
-    host: str = option("127.0.0.1")
-    """Address to listen on. Any other than this machine's own needs a key."""
-    port: int = option(30000, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one and says which."""
-    api_key: str | None = option(None, is_secret=True)
-    """Key that callers must send as `Authorization: Bearer KEY`. Rather use the environment or
-    api_key_file: other users of the machine see command lines."""
-    api_key_file: str | None = option(None)
-    """File with one key per line, all of them valid."""
-    admin_api_key: str | None = option(None, is_secret=True)
-    """Key for the control routes (flush, abort all, profile); unset: from this machine only."""
-    admin_api_key_file: str | None = option(None)
-    """File with one admin key per line."""
-    allow_unauthenticated: bool = option(False)
-    """Listen on other addresses than this machine's own without any key."""
-    ssl_certfile: str | None = option(None, aliases=("ssl-cert-file",))
-    """Certificate chain (PEM); with ssl_keyfile the server speaks HTTPS."""
-    ssl_keyfile: str | None = option(None, aliases=("ssl-key-file",))
-    """Private key (PEM) of the certificate."""
-    cors_origins: str | None = option(None)
-    """Origins that browsers may call from, with commas between them, or `*`; unset: none."""
     served_model_name: str | None = option(None)
     """Name of the model in answers and in /v1/models; unset: the model path."""
     strict_model_name: bool = option(False)
@@ -291,23 +271,8 @@ class ServerOptions(OptionGroup):
     """Tokens per streamed event, where a request does not say."""
     incremental_streaming_output: bool = option(False, aliases=("stream-output",))
     """Events of a /generate stream hold what is new, instead of everything so far."""
-    max_connections: int = option(4096, ge=1)
-    """Most open connections; more get a 503."""
-    keep_alive_timeout_s: float = option(30.0, gt=0)
-    """Seconds after which an idle connection is closed."""
-    read_timeout_s: float = option(10.0, gt=0)
-    """Seconds that a client may take to send the head, and the body, of a request."""
-    stall_timeout_s: float = option(30.0, gt=0)
-    """Seconds that a streaming client may read nothing before its request is aborted."""
-    drain_timeout_s: float = option(30.0, ge=0, aliases=("drain-timeout",))
-    """Seconds that running requests have to finish after SIGTERM or Ctrl-C."""
     watchdog_timeout_s: float = option(60.0, gt=0, aliases=("watchdog-timeout",))
     """Seconds without a turn of the engine's loop after which the server ends as failed."""
-    enable_metrics: bool = option(True)
-    """Count requests, tokens and latencies, and serve them at /metrics."""
-    log_requests: bool = option(False)
-    """Log one line per HTTP call and one per answer, at any log level: route, status, token counts,
-    seconds; never prompts."""
     tool_call_parser: ToolCallParserName = option("auto")
     """How the model writes calls of tools; `auto`: as its chat template shows it."""
     reasoning_parser: Literal["auto", "none", "qwen3", "deepseek-r1"] = option("auto")
@@ -338,9 +303,7 @@ class EngineConfig(
     @classmethod
     def names_elsewhere(cls) -> frozenset[str]:
         """See :class:`OptionGroup`: here those of the server."""
-        groups = (ServerOptions, RoutingOptions)
-        fields = [field for group in groups for field in option_fields(group).values()]
-        return frozenset(keyword for field in fields for keyword in field.keywords)
+        return _keywords(ServerOptions, RoutingOptions, ReplicaOptions, RouterOptions)
 
     @classmethod
     def from_kwargs(cls, **given: Any) -> EngineConfig:
@@ -360,14 +323,29 @@ class EngineConfig(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerConfig(EngineConfig, ServerOptions, RoutingOptions):
+class ServerConfig(EngineConfig, ServerOptions, RoutingOptions, ReplicaOptions):
     """All options of a server and its engine."""
 
     @classmethod
     def names_elsewhere(cls) -> frozenset[str]:
-        """See :class:`OptionGroup`: everything is here."""
-        return frozenset()
+        """See :class:`OptionGroup`: here those of ``sglite router``."""
+        return _keywords(RouterOptions)
 
     def engine_config(self) -> EngineConfig:
         """The part that the engine's process gets: no keys, no addresses."""
         return EngineConfig(**{name: getattr(self, name) for name in option_fields(EngineConfig)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterConfig(RouterOptions, RoutingOptions, ListenOptions, LogOptions):
+    """All options of a router over HTTP."""
+
+    @classmethod
+    def names_elsewhere(cls) -> frozenset[str]:
+        """See :class:`OptionGroup`: here those of an engine and its server."""
+        return _keywords(ServerConfig) - _keywords(cls)
+
+
+def _keywords(*groups: type) -> frozenset[str]:
+    fields = [field for group in groups for field in option_fields(group).values()]
+    return frozenset(keyword for field in fields for keyword in field.keywords)

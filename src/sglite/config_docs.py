@@ -28,7 +28,8 @@ Every option has one name. With `page_size` as the example it is
 
 Every other spelling of a flag below is one of the keyword, the variable and the line as well:
 `--model`, `LLM(model=...)`, `SGLITE_MODEL`, `model: ...`. The server options are `sglite serve`'s
-alone; in the environment and in files they disturb nobody else.
+alone, the router options `sglite router`'s, which has the listen, routing and log options too; in
+the environment and in files they disturb nobody else.
 
 The command line (or the keyword) wins over the environment, that over the file, that over the
 default. Options that are true or false are plain flags, `--disable-radix-cache`; with `--no-` in
@@ -54,7 +55,10 @@ Refused for good: {never}.
 
 def configuration_page() -> str:
     """The whole page as Markdown."""
-    fields = option_fields(config.ServerConfig).values()
+    classes = (config.ServerConfig, config.RouterConfig)
+    fields = {
+        name: field for options in classes for name, field in option_fields(options).items()
+    }.values()
     groups = list(dict.fromkeys(field.group for field in fields))
     sections = [
         _section(group, [field for field in fields if field.group == group]) for group in groups

@@ -82,12 +82,14 @@ def option(
     form: TextForm | None = None,
     why_not: Callable[[Any], str | None] | None = None,
     is_secret: bool = False,
+    is_list: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
     ``aliases`` are other names of the flag, ``spellings`` other words for a choice; the limits
     bound a number, the ``form`` a text. ``why_not`` says in words why a refused value is, None
-    where it cannot tell. What ``is_secret`` is never shown.
+    where it cannot tell. What ``is_secret`` is never shown. ``is_list``: the flag takes several
+    words, which are joined by blanks.
     """
     metadata = {
         "aliases": aliases,
@@ -96,6 +98,7 @@ def option(
         "form": form,
         "why_not": why_not,
         "is_secret": is_secret,
+        "is_list": is_list,
     }
     return dataclasses.field(default=default, metadata=metadata, repr=not is_secret)
 
@@ -116,6 +119,7 @@ class OptionField:
     form: TextForm | None
     why_not: Callable[[Any], str | None] | None
     is_secret: bool
+    is_list: bool
     help: str
     group: str
 
@@ -236,6 +240,7 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any, *, owner: type) ->
         form=field.metadata["form"],
         why_not=field.metadata["why_not"],
         is_secret=field.metadata["is_secret"],
+        is_list=field.metadata["is_list"],
         help=attribute_docstrings(owner.__module__).get((owner.__name__, field.name), ""),
         group=owner.__name__,
     )

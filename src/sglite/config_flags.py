@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sglite.config import EngineConfig, ServerConfig
+from sglite.config import EngineConfig, RouterConfig, ServerConfig
 from sglite.config_fields import OptionField, option_fields
 from sglite.config_sglang import EQUIVALENTS, translate
 from sglite.config_sources import load_values
@@ -26,7 +26,8 @@ def add_option_arguments(parser: argparse.ArgumentParser, options: type = Engine
         if field.group not in groups:
             groups[field.group] = parser.add_argument_group(group_title(field.group))
         _add_option(groups[field.group], field)
-    _add_equivalents(parser)
+    if issubclass(options, EngineConfig):
+        _add_equivalents(parser)
 
 
 def group_title(group: str) -> str:
@@ -38,6 +39,8 @@ def _add_option(group: Any, field: OptionField) -> None:
     hidden: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
     shown = hidden | {"help": help_text(field).replace("%", "%%")}
     hidden["help"] = argparse.SUPPRESS
+    if field.is_list:
+        shown["nargs"] = "+"
     if field.kind is not bool:
         group.add_argument(*field.flags, metavar=metavar(field), **shown)
         return
@@ -81,6 +84,7 @@ def given_options(arguments: argparse.Namespace, options: type = EngineConfig) -
     for field in option_fields(options).values():
         if hasattr(arguments, field.name):
             text = getattr(arguments, field.name)
+            text = " ".join(text) if field.is_list else text
             given[field.name] = field.parse(text, label=field.flags[0])
     for name in EQUIVALENTS:
         if hasattr(arguments, name):
@@ -103,6 +107,11 @@ def config_from_arguments(arguments: argparse.Namespace, **defaults: Any) -> Eng
 def server_config_from_arguments(arguments: argparse.Namespace) -> ServerConfig:
     """The same for the server's command line, which has all options."""
     return ServerConfig(**_values_of(arguments, ServerConfig))
+
+
+def router_config_from_arguments(arguments: argparse.Namespace) -> RouterConfig:
+    """The same for the router's command line."""
+    return RouterConfig(**_values_of(arguments, RouterConfig))
 
 
 def _values_of(arguments: argparse.Namespace, options: type) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class ParallelOptions(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingOptions(OptionGroup):
-    """Several engines behind one HTTP front (`--dp`)."""
+    """Several engines behind one HTTP front: `--dp`, or the workers of `sglite router`."""
 
     routing_policy: RoutingPolicyName = option(
         "cache_aware",
@@ -73,6 +73,12 @@ class RoutingOptions(OptionGroup):
     """Most requests in all engines together; more wait in the router. Unset: no limit."""
     max_inflight_per_engine: int | None = option(None, ge=1)
     """Most requests in one engine; more wait in the router. Unset: no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaOptions(OptionGroup):
+    """Where several engines (`--dp`) run, and how many there are."""
+
     backend: Literal["local", "ray"] = option("local", aliases=("distributed-executor-backend",))
     """Where the engines run: as processes here, or as actors of a Ray cluster (extra `ray`)."""
     ray_address: str | None = option(None)
@@ -84,3 +90,32 @@ class RoutingOptions(OptionGroup):
     """With `--backend ray`: most engines; above min_replicas they follow the queue."""
     scale_up_requests: int = option(8, ge=1)
     """With max_replicas: as many open requests per engine ask for one more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterOptions(OptionGroup):
+    """`sglite router`: a router before servers on other machines."""
+
+    workers: str | None = option(None, aliases=("worker-urls",), is_list=True)
+    """URLs of the servers, with blanks between them; more can be added later with the admin key."""
+    worker_api_key: str | None = option(None, is_secret=True)
+    """Key that the router sends to the workers, instead of the one that its caller sent. Rather use
+    the environment or worker_api_key_file."""
+    worker_api_key_file: str | None = option(None)
+    """File whose first line is that key."""
+    worker_admin_api_key_file: str | None = option(None)
+    """File whose first line is the key for control routes of the workers (flush, pause); unset:
+    the same key."""
+    health_interval_s: float = option(2.0, gt=0, aliases=("health-check-interval-secs",))
+    """Seconds between two looks at a worker's /health; one that is down is asked ever more rarely,
+    up to eight times that."""
+    health_timeout_s: float = option(10.0, gt=0, aliases=("health-check-timeout-secs",))
+    """Seconds that a worker may take to answer that, and to accept a connection."""
+    health_failures: int = option(3, ge=1, aliases=("health-failure-threshold",))
+    """Looks in a row that have to fail before a worker is taken out. One that cannot be connected
+    to is taken out at once."""
+    max_tries: int = option(3, ge=1, le=16)
+    """Most workers that one request is sent to, one after another, until its answer begins."""
+    max_waiting_requests: int = option(2048, ge=0, aliases=("queue-size",))
+    """Most requests that wait in line where max_inflight_total or max_inflight_per_engine holds
+    them; more are refused."""

@@ -21,10 +21,10 @@ START_TIMEOUT_S = 120.0
 
 
 class LiveServer:
-    """``sglite serve`` on a free port. ``errors`` is what it has written to standard error."""
+    """``sglite serve`` or ``router`` on a free port. ``errors`` is what it wrote to stderr."""
 
     def __init__(self, *arguments: str, directory: Path, command: str = "sglite serve") -> None:
-        module = {"sglite serve": ["sglite", "serve"]}.get(command, [command])
+        module = command.split() if command.startswith("sglite ") else [command]
         self.log = directory / "server.log"
         self.temporary = directory / "tmp"
         self.temporary.mkdir(exist_ok=True)

@@ -18,6 +18,7 @@ from sglite.errors import ConfigError, ModelLoadError, RequestError
 # imported before it is asked for: `sglite --help` takes milliseconds.
 COMMANDS = {
     "serve": "serve a model over HTTP",
+    "router": "put one address before several servers",
     "generate": "answer prompts from the command line or standard input",
     "chat": "chat in the terminal",
     "demo": "chat in a terminal, otherwise answer three questions",

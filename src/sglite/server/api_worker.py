@@ -28,8 +28,8 @@ from sglite.server.app import build_app
 from sglite.server.engines import is_fleet, make_fleet_client
 from sglite.server.front import Front
 from sglite.server.front_factory import make_front
-from sglite.server.launch import make_server, settle_memory
-from sglite.server.lifecycle import EXIT_FAILED, Lifecycle, SwitchedApp
+from sglite.server.launch import settle_memory
+from sglite.server.lifecycle import EXIT_FAILED, Lifecycle, SwitchedApp, make_server
 from sglite.server.worker_messages import Drain, EnginesAt, Serving, ToWorker, WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ async def _serve(settings: WorkerSettings, parent: socket.socket) -> int:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     reader, writer = await asyncio.open_connection(sock=parent)
     switch = SwitchedApp()
-    server = make_server(config, switch)
+    server = make_server(config, switch, num_processes=config.api_workers)
     lifecycle = Lifecycle(server, config)
     follower = None
     if is_fleet(config):

@@ -13,7 +13,7 @@ import importlib
 import time
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -25,8 +25,10 @@ from sglite.server.http.dispatch import Dispatcher
 from sglite.server.http.openapi import openapi_route
 from sglite.server.http.request_ids import settle_request_id
 from sglite.server.http.routes import ApiRoute
+from sglite.server.telemetry.request_log import RequestLog
 
 if TYPE_CHECKING:
+    from sglite.config_shared import ListenOptions
     from sglite.server.front import Front
 
 PROTOCOLS = (
@@ -45,6 +47,42 @@ PROTOCOLS = (
 """Modules of this package with ``routes(front) -> list[ApiRoute]``; a protocol is one line here."""
 
 
+class HttpMetrics(Protocol):
+    """Counts calls."""
+
+    def http_request(self, endpoint: str | None) -> None:
+        """A request for a route; ``endpoint`` is its template, None where there is no route."""
+
+    def http_response(self, endpoint: str | None, status: int) -> None:
+        """A response was started."""
+
+
+class Watched(Protocol):
+    """Who counts calls, and who logs them; either may be None."""
+
+    @property
+    def metrics(self) -> HttpMetrics | None:
+        """Who counts."""
+
+    @property
+    def log(self) -> RequestLog | None:
+        """Who logs."""
+
+
+class Wrapped(Protocol):
+    """What the layers around the routes ask of a front."""
+
+    @property
+    def config(self) -> ListenOptions:
+        """Origins and time-outs."""
+
+    @property
+    def observation(self) -> Watched:
+        """Who watches."""
+
+    is_draining: bool
+
+
 def load_protocols() -> list[ModuleType]:
     """The modules of ``PROTOCOLS``."""
     return [importlib.import_module(f"sglite.server.{name}") for name in PROTOCOLS]
@@ -59,7 +97,7 @@ def build_app(front: Front, protocols: Sequence[ModuleType] | None = None) -> AS
     return wrap(front, routes, keys)
 
 
-def wrap(front: Front, routes: list[ApiRoute], keys: Keys) -> ASGIApp:
+def wrap(front: Wrapped, routes: list[ApiRoute], keys: Keys) -> ASGIApp:
     """The layers around a table of routes."""
     origins = [each.strip() for each in (front.config.cors_origins or "").split(",")]
     origins = [origin for origin in origins if origin]
@@ -80,7 +118,7 @@ def wrap(front: Front, routes: list[ApiRoute], keys: Keys) -> ASGIApp:
 class CallBorder:
     """Gives every call its id, and tells the counters and the log how it ended."""
 
-    def __init__(self, app: ASGIApp, front: Front) -> None:
+    def __init__(self, app: ASGIApp, front: Wrapped) -> None:
         self._app = app
         self._observation = front.observation
         self._settings = {

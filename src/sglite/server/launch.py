@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 import uvloop
 
 from sglite.config import ServerConfig
@@ -28,10 +27,8 @@ from sglite.server.engines import Engines, make_engines
 from sglite.server.front import Front
 from sglite.server.front_factory import make_front
 from sglite.server.http.auth import Keys
-from sglite.server.http.connection_guard import guarded_protocol
-from sglite.server.lifecycle import Lifecycle, QuietServer, SwitchedApp
+from sglite.server.lifecycle import Lifecycle, SwitchedApp, make_server
 from sglite.server.listen import (
-    BACKLOG,
     allow_open_files,
     bind,
     check_exposure,
@@ -41,7 +38,6 @@ from sglite.server.listen import (
 from sglite.server.warm_prefixes import warm_prefixes
 
 ENGINE_STOP_S = 2.0
-HTTP_STOP_S = 2
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +63,7 @@ def serve(config: ServerConfig, say: Say) -> int:
 async def _run(config: ServerConfig, directory: Path, sock: socket.socket, say: Say) -> int:
     switch = SwitchedApp()
     url = url_of(sock, is_tls=config.ssl_certfile is not None)
-    server = make_server(config, switch)
+    server = make_server(config, switch, num_processes=config.api_workers)
     workers = ApiWorkers(config, directory, sock)
     engines = make_engines(config, _engine_config(config, directory), on_change=workers.tell)
     lifecycle = Lifecycle(server, config, workers)
@@ -105,32 +101,6 @@ async def _start(
     front = await make_front(config, directory, client, engines.wait_ready)
     await workers.wait_ready()
     return front
-
-
-def make_server(config: ServerConfig, app: Any) -> QuietServer:
-    """uvicorn with our connections, and nothing that decides for us."""
-    protocol = guarded_protocol(
-        max_connections=-(-config.max_connections // config.api_workers),
-        head_timeout_s=config.read_timeout_s,
-        stall_timeout_s=config.stall_timeout_s,
-    )
-    settings = uvicorn.Config(
-        app,
-        http=protocol,
-        loop="none",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,  # who calls is decided by the connection, not by a header
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=max(1, round(config.keep_alive_timeout_s)),
-        timeout_graceful_shutdown=HTTP_STOP_S,
-        ssl_certfile=config.ssl_certfile,
-        ssl_keyfile=config.ssl_keyfile,
-    )
-    return QuietServer(settings)
 
 
 def ready_line(front: Front, url: str) -> str:

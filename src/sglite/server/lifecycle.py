@@ -14,7 +14,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import uvicorn
 from starlette.responses import Response
@@ -22,15 +22,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sglite.errors import NotReadyError
 from sglite.observability.logging import log_event
+from sglite.server.http.connection_guard import guarded_protocol
 from sglite.server.http.error_table import HttpError, error_response
+from sglite.server.listen import BACKLOG
 
 if TYPE_CHECKING:
-    from sglite.config import ServerConfig
+    from sglite.config_shared import ListenOptions
     from sglite.server.api_workers import ApiWorkers
-    from sglite.server.front import Front
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 POLL_S = 0.1
+HTTP_STOP_S = 2
 LAST_WORDS_S = 1.0
 EXIT_CLEAN = 0
 EXIT_FAILED = 1
@@ -40,6 +42,27 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Alive(Protocol):
+    """What ends the server when it ends."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is anything to serve with."""
+
+
+class Served(Protocol):
+    """What a lifecycle needs of a front: whatever it is that serves calls."""
+
+    is_draining: bool
+
+    @property
+    def engine(self) -> Alive:
+        """What the front cannot be without."""
+
+    def fail_open_calls(self, error: Exception) -> None:
+        """End every open call with this error."""
+
+
 class QuietServer(uvicorn.Server):
     """uvicorn without its signal handlers: when to stop is decided in this module."""
 
@@ -47,6 +70,35 @@ class QuietServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
         yield
+
+
+def make_server(config: ListenOptions, app: ASGIApp, *, num_processes: int = 1) -> QuietServer:
+    """uvicorn with our connections, and nothing that decides for us.
+
+    ``num_processes`` share the connections that there may be.
+    """
+    protocol = guarded_protocol(
+        max_connections=-(-config.max_connections // num_processes),
+        head_timeout_s=config.read_timeout_s,
+        stall_timeout_s=config.stall_timeout_s,
+    )
+    settings = uvicorn.Config(
+        app,
+        http=protocol,
+        loop="none",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,  # who calls is decided by the connection, not by a header
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=max(1, round(config.keep_alive_timeout_s)),
+        timeout_graceful_shutdown=HTTP_STOP_S,
+        ssl_certfile=config.ssl_certfile,
+        ssl_keyfile=config.ssl_keyfile,
+    )
+    return QuietServer(settings)
 
 
 class SwitchedApp:
@@ -75,13 +127,13 @@ class Lifecycle:
     """Runs one server until it ends. ``exit_code`` is what the process ends with."""
 
     def __init__(
-        self, server: QuietServer, config: ServerConfig, workers: ApiWorkers | None = None
+        self, server: QuietServer, config: ListenOptions, workers: ApiWorkers | None = None
     ) -> None:
         self.server = server
         self.exit_code = EXIT_CLEAN
         self._config = config
         self._workers = workers
-        self._front: Front | None = None
+        self._front: Served | None = None
         self._num_signals = 0
         self._drain: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -146,7 +198,7 @@ class Lifecycle:
             task.cancel()
             await asyncio.gather(task, stopped, return_exceptions=True)
 
-    async def serve(self, front: Front) -> int:
+    async def serve(self, front: Served) -> int:
         """Watch over a server that is ready until it ends; the exit code."""
         self._front = front
         if self._stopping.is_set():
@@ -171,7 +223,7 @@ class Lifecycle:
             await self._wait_for_calls(LAST_WORDS_S)
         self.server.should_exit = True
 
-    async def _fail(self, front: Front, event: str, hint: str) -> None:
+    async def _fail(self, front: Served, event: str, hint: str) -> None:
         """A process is gone. Every call is told; let them say so, and end."""
         log_event(logger, logging.CRITICAL, event, hint=hint)
         self.exit_code = EXIT_FAILED

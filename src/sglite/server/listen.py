@@ -13,7 +13,7 @@ from sglite.errors import ConfigError
 from sglite.server.http.auth import Keys, is_loopback
 
 if TYPE_CHECKING:
-    from sglite.config import ServerConfig
+    from sglite.config_shared import ListenOptions
 
 BACKLOG = 2048
 FILES_BESIDE = 256
@@ -21,7 +21,7 @@ MAX_UNSENT_BYTES = 64 << 10
 """What the kernel takes of an answer that its client does not; without a limit some megabytes."""
 
 
-def check_exposure(config: ServerConfig, keys: Keys) -> None:
+def check_exposure(config: ListenOptions, keys: Keys) -> None:
     """Raise ConfigError where other machines could call this server without a key."""
     if is_loopback(config.host) or keys.user or config.allow_unauthenticated:
         return
@@ -31,7 +31,7 @@ def check_exposure(config: ServerConfig, keys: Keys) -> None:
     )
 
 
-def check_tls(config: ServerConfig) -> None:
+def check_tls(config: ListenOptions) -> None:
     """Raise ConfigError where HTTPS is wanted and certificate and key do not allow it."""
     certificate, key = config.ssl_certfile, config.ssl_keyfile
     if (certificate is None) != (key is None):

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 
 from sglite.config import ServerConfig
 from sglite.server.http.waiting import wait_for_disconnect
-from sglite.server.launch import make_server
+from sglite.server.lifecycle import make_server
 from sglite.server.listen import bind
 
 LARGE = 16 << 20

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sglite.config import ServerOptions
+from sglite.config_shared import ListenOptions
 from sglite.errors import ConfigError
 from sglite.server.http.error_table import HttpError, error_response
 from sglite.server.http.routes import Access
@@ -33,7 +33,7 @@ class Keys:
     admin: frozenset[bytes] = frozenset()
 
     @classmethod
-    def from_options(cls, options: ServerOptions) -> Keys:
+    def from_options(cls, options: ListenOptions) -> Keys:
         """The keys given as options or in files. Raises ConfigError for a bad file or key."""
         return cls(
             _digests("api_key", options.api_key, options.api_key_file),

@@ -48,15 +48,20 @@ async def read_json(request: Request, *, may_be_empty: bool = False) -> dict[str
 
     Raises BodyError, and ClientDisconnect where the caller left in the middle.
     """
-    timeout_s = request.scope.get("state", {}).get("read_timeout_s", READ_TIMEOUT_S)
-    try:
-        data = await asyncio.wait_for(_read(request), timeout_s)
-    except asyncio.TimeoutError:
-        raise BodyError(f"the body did not arrive within {timeout_s:g} s", status=408) from None
+    data = await read_body(request)
     if not data and may_be_empty:
         return {}
     check_headers(request)
     return parse_object(data)
+
+
+async def read_body(request: Request) -> bytes:
+    """The bytes of the body, whatever they are. Raises what :func:`read_json` does."""
+    timeout_s = request.scope.get("state", {}).get("read_timeout_s", READ_TIMEOUT_S)
+    try:
+        return await asyncio.wait_for(_read(request), timeout_s)
+    except asyncio.TimeoutError:
+        raise BodyError(f"the body did not arrive within {timeout_s:g} s", status=408) from None
 
 
 def check_headers(request: Request) -> None:
