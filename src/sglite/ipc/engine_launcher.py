@@ -55,7 +55,8 @@ class EngineLauncher:
     """One engine in a process of its own.
 
     ``client`` is there after :meth:`start`. ``exit_code`` is that of the ended process, negative
-    for a signal.
+    for a signal. ``clock_offset_s``: what our monotonic clock is ahead of that of whoever sends
+    requests.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class EngineLauncher:
         *,
         watchdog_timeout_s: float = 60.0,
         heartbeat_s: float = 0.5,
+        clock_offset_s: float = 0.0,
     ) -> None:
         self.client: ProcessClient | None = None
         self.exit_code: int | None = None
         self._config = config
         self._watchdog_timeout_s = watchdog_timeout_s
         self._heartbeat_s = heartbeat_s
+        self._clock_offset_s = clock_offset_s
         self._directory: str | None = None
         self._death_fd: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -154,6 +157,7 @@ class EngineLauncher:
             directory=self._directory or "",
             spawned_s=time.monotonic(),
             heartbeat_s=self._heartbeat_s,
+            clock_offset_s=self._clock_offset_s,
         )
         try:
             self._process = _start_process(settings)

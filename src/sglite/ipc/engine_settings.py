@@ -18,7 +18,8 @@ class EngineSettings(msgspec.Struct, frozen=True):
 
     ``listen_fd`` is a listening socket in ``directory``, ``death_fd`` the reading end of a pipe
     that only the parent can write. ``spawned_s`` is the start on the monotonic clock, which all
-    processes of a machine share.
+    processes of a machine share. ``clock_offset_s`` is what that clock is ahead of the one that
+    requests' deadlines are on: those of two machines begin anywhere.
     """
 
     config: dict[str, Any]
@@ -27,3 +28,4 @@ class EngineSettings(msgspec.Struct, frozen=True):
     directory: str
     spawned_s: float
     heartbeat_s: float
+    clock_offset_s: float = 0.0

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from sglite.config import ServerConfig
+from sglite.config import EngineConfig, ServerConfig
 
+CPU_POOL_FRACTION = 0.5
+"""What the KV pool of an engine that has a CPU machine for itself takes of the free memory."""
 CPU = "CPU"
 GPU = "GPU"
 
@@ -40,6 +43,21 @@ def even_share(node_cores: Sequence[float], num_replicas: int) -> float:
         if sum(cores // share for cores in node_cores) >= num_replicas:
             return float(share)
     return max(0.01, math.floor(100 * sum(node_cores) / max(1, num_replicas)) / 100)
+
+
+def with_share_of_machine(config: EngineConfig, num_engines: int) -> EngineConfig:
+    """``config`` for one of ``num_engines`` that share the cores and the memory of a machine.
+
+    What the user has set stays.
+    """
+    if num_engines == 1:
+        return config
+    changes: dict[str, Any] = {}
+    if config.cpu_cores == "auto":
+        changes["cpu_cores"] = "any"  # pinned, all would be on the same ones
+    if config.to_dict()["mem_fraction_static"] is None:
+        changes["mem_fraction_static"] = CPU_POOL_FRACTION / num_engines
+    return config.replace(**changes)
 
 
 def num_places(bundle: dict[str, float], resources: dict[str, float]) -> int:

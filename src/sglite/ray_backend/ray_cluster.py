@@ -23,7 +23,7 @@ from sglite.config import ServerConfig
 from sglite.config_sources import set_default_environment
 from sglite.errors import ConfigError, EngineDeadError
 from sglite.observability.logging import log_event
-from sglite.ray_backend.placement import bundle_of, shortage_of
+from sglite.ray_backend.placement import GPU, bundle_of, num_places, shortage_of
 from sglite.ray_backend.replica_actor import ReplicaActor
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class RaySeat:
 
     def __init__(self, ray: Any, config: ServerConfig, number: int) -> None:
         self.name = f"replica {number}"
+        self.num_neighbours = 1
         self._ray = ray
         self._config = config
         self._group: Any = None
@@ -122,6 +123,7 @@ class RaySeat:
             replica = RayReplica(self._ray, self._actor, self.name)
             try:
                 await self._actor.state.remote()
+                self.num_neighbours = await asyncio.to_thread(self._count_places)
                 return replica
             except self._ray.exceptions.ActorUnavailableError:
                 await asyncio.sleep(RETRY_S)  # Ray restarts it
@@ -147,6 +149,14 @@ class RaySeat:
         )
         self._actor = actor_class.remote()
 
+    def _count_places(self) -> int:
+        """How many such engines the actor's machine has room for; on GPUs each has its own."""
+        if GPU in self._bundle:
+            return 1
+        placed = self._ray.util.placement_group_table(self._group)["bundles_to_node_id"]
+        nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes()}
+        return max(1, num_places(self._bundle, nodes.get(placed.get(0), {})))
+
     def _node_resources(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
@@ -159,9 +169,11 @@ class RayReplica:
         self._actor = actor
         self._name = name
 
-    async def start(self, config: dict[str, Any], watching: dict[str, Any]) -> dict[str, Any]:
+    async def start(
+        self, config: dict[str, Any], watching: dict[str, Any], now_s: float
+    ) -> dict[str, Any]:
         """See :meth:`ReplicaActor.start`."""
-        begun: dict[str, Any] = await self._call("start", config, watching)
+        begun: dict[str, Any] = await self._call("start", config, watching, now_s)
         return begun
 
     async def open(self) -> int | None:

@@ -1,8 +1,12 @@
 """Starts an engine in an actor of the cluster, watches it and ends it.
 
+    launcher = RayLauncher(config, seat)
+    client = await launcher.start()          # at once; Ray places the actor meanwhile
+    ready = await launcher.wait_ready(600)
+
 The face is that of ``ipc.engine_launcher.EngineLauncher``. The actor outlives its engines: after
 the end of one, another launcher starts the next in the same actor. Where the actor itself is gone
-Ray restarts it, on another machine if need be, and ``start`` waits for that.
+Ray restarts it, on another machine if need be, and the next start waits for that.
 """
 
 from __future__ import annotations
@@ -15,11 +19,12 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from sglite.config import EngineConfig
-from sglite.errors import ConfigError, EngineDeadError
+from sglite.errors import ConfigError, EngineDeadError, SgliteError
 from sglite.ipc.engine_settings import EXIT_BAD_CONFIG
 from sglite.ipc.messages import Ready
 from sglite.ipc.process_client import ProcessClient
 from sglite.observability.logging import log_event
+from sglite.ray_backend.placement import with_share_of_machine
 from sglite.ray_backend.tunnel import Replica, Tunnel
 
 logger = logging.getLogger(__name__)
@@ -39,6 +44,10 @@ class Seat(Protocol):
     def name(self) -> str:
         """For people: which replica it is."""
 
+    @property
+    def num_neighbours(self) -> int:
+        """How many engines share cores and memory of the actor's machine, this one too."""
+
     async def replica(self) -> Replica:
         """The actor, once it runs. Raises ConfigError where the cluster has no room for it."""
 
@@ -46,8 +55,9 @@ class Seat(Protocol):
 class RayLauncher:
     """One engine in an actor; ``watching`` are further options of the launcher there.
 
-    ``client`` is there after :meth:`start`. ``exit_code`` is that of the ended process, negative
-    for a signal; None as long as it is not known, and where the actor went with it.
+    ``client`` is there after :meth:`start`, ``pid`` once the process has been started. The process
+    ends with ``exit_code``, negative for a signal; None as long as it is not known, and where the
+    actor went with it.
     """
 
     def __init__(
@@ -65,8 +75,9 @@ class RayLauncher:
         self._seat = seat
         self._watchdog_timeout_s = watchdog_timeout_s
         self._watching = {"watchdog_timeout_s": watchdog_timeout_s, **watching}
-        self._replica: Replica | None = None
+        self._replica: asyncio.Future[Replica] | None = None
         self._tunnel: Tunnel | None = None
+        self._fault: SgliteError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -75,30 +86,23 @@ class RayLauncher:
         return None if self._tunnel is None else self._tunnel.path
 
     async def start(self) -> ProcessClient:
-        """Start the engine, once Ray has placed its actor; returns the client, connected.
-
-        Raises ConfigError for bad options and where the cluster has no room, EngineDeadError where
-        the actor cannot start the engine.
-        """
-        replica = self._replica = await self._seat.replica()
-        self._tunnel = Tunnel(replica, self._take_end)
+        """Begin to start the engine; returns its client. Raises ConfigError, EngineDeadError."""
+        self._replica = asyncio.get_running_loop().create_future()
+        self._tunnel = Tunnel(self._replica, self._take_end)
         try:
-            begun = await replica.start(self._config.to_dict(), self._watching)
-            if begun["error"] is not None:
-                raise ConfigError(f"{self._seat.name}: {begun['error']}")
-            self.pid = begun["pid"]
-            self.client = await ProcessClient.connect(await self._tunnel.open())
+            client = self.client = await ProcessClient.connect(await self._tunnel.open())
         except BaseException:
             await self.stop(0.0)
             raise
-        self._keep(self._watch(self.client))
-        return self.client
+        self._keep(self._begin(client, self._replica))
+        self._keep(self._watch(client))
+        return client
 
     async def wait_ready(self, timeout_s: float | None = None) -> Ready:
         """What the engine is, once it is.
 
-        Raises ConfigError where it cannot be made from these options or this model,
-        EngineDeadError where it fails or takes longer than ``timeout_s``.
+        Raises ConfigError where the cluster has no room for it, or it cannot be made from these
+        options or this model; EngineDeadError where it fails or takes longer than ``timeout_s``.
         """
         if self.client is None:
             raise EngineDeadError("the engine has not been started")
@@ -108,6 +112,8 @@ class RayLauncher:
             message = f"{self._seat.name} was not ready after {timeout_s:g} s"
             raise EngineDeadError(message) from None
         except EngineDeadError as error:
+            if self._fault is not None:
+                raise self._fault from None
             await self._learn_end()
             if self.exit_code == EXIT_BAD_CONFIG:
                 raise ConfigError(f"{self._seat.name}: {error}") from None
@@ -120,15 +126,35 @@ class RayLauncher:
         """
         for task in self._tasks:
             task.cancel()
-        if self._replica is not None:
+        replica = self._known_replica()
+        if replica is not None:
             with contextlib.suppress(EngineDeadError, asyncio.TimeoutError):
-                code = await asyncio.wait_for(self._replica.stop(grace_s), grace_s + CALL_S)
+                code = await asyncio.wait_for(replica.stop(grace_s), grace_s + CALL_S)
                 self.exit_code = self.exit_code if code is None else code
         if self.client is not None:
             self.client.declare_dead("the engine was stopped")
         if self._tunnel is not None:
             await self._tunnel.close()
         return self.exit_code
+
+    # -- the start ---------------------------------------------------------------------------------
+
+    async def _begin(self, client: ProcessClient, found: asyncio.Future[Replica]) -> None:
+        try:
+            replica = await self._seat.replica()
+            await self._start_engine(replica)
+        except SgliteError as error:
+            self._fault = error
+            client.declare_dead(str(error))
+        else:
+            found.set_result(replica)
+
+    async def _start_engine(self, replica: Replica) -> None:
+        config = with_share_of_machine(self._config, self._seat.num_neighbours)
+        begun = await replica.start(config.to_dict(), self._watching, time.monotonic())
+        if begun["error"] is not None:
+            raise ConfigError(f"{self._seat.name}: {begun['error']}")
+        self.pid = begun["pid"]
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -141,17 +167,22 @@ class RayLauncher:
 
     async def _learn_end(self) -> str:
         """Why the engine has ended, as far as its actor can tell."""
-        if self._replica is None:
+        replica = self._known_replica()
+        if replica is None:
             return "it has not been started"
         try:
             await asyncio.sleep(LAST_WORDS_S)
-            state = await asyncio.wait_for(self._replica.state(), CALL_S)
+            state = await asyncio.wait_for(replica.state(), CALL_S)
         except asyncio.TimeoutError:
             return f"its Ray actor has not answered for {CALL_S:g} s"
         except EngineDeadError as error:
             return str(error)
         self.exit_code = state["exit_code"]
         return state["reason"] or "its connection has ended"
+
+    def _known_replica(self) -> Replica | None:
+        replica = self._replica
+        return replica.result() if replica is not None and replica.done() else None
 
     async def _watch(self, client: ProcessClient) -> None:
         """Look at the heartbeat until the engine is dead, or has not been heard of for too long."""

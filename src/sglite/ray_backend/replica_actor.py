@@ -40,17 +40,21 @@ class ReplicaActor:
         self._streams: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         self._numbers = itertools.count(1)
 
-    async def start(self, config: dict[str, Any], watching: dict[str, Any]) -> dict[str, Any]:
+    async def start(
+        self, config: dict[str, Any], watching: dict[str, Any], now_s: float
+    ) -> dict[str, Any]:
         """Start an engine with these options; one that is there already is ended first.
 
-        ``watching`` are the launcher's own options. The answer has the engine's ``pid``, or says in
+        ``watching`` are the launcher's own options, ``now_s`` is the caller's monotonic clock: that
+        of another machine may show anything. The answer has the engine's ``pid``, or says in
         ``error`` why there is none.
         """
+        clock_offset_s = time.monotonic() - now_s
         await self.stop(0.0)
         try:
             options = EngineConfig(**config)
             ensure_logging(options.log_level, style=options.log_format)
-            self._launcher = self._make_launcher(options, **watching)
+            self._launcher = self._make_launcher(options, clock_offset_s=clock_offset_s, **watching)
             await self._launcher.start()
         except (SgliteError, TypeError) as error:  # TypeError: options of another version
             return {"pid": None, "error": str(error)}

@@ -1,9 +1,9 @@
 """A local socket whose other end is an engine far away.
 
-    tunnel = Tunnel(replica, on_end)
+    tunnel = Tunnel(replica, on_end)        # a future: the engine may be placed later
     client = await ProcessClient.connect(await tunnel.open())
 
-Whoever connects to the socket speaks with the engine, as if it ran on this machine: several HTTP
+Whoever connects to the socket speaks with the engine as if it ran on this machine; several HTTP
 processes may. Bytes keep their order, because one call at a time carries those of each direction.
 """
 
@@ -25,9 +25,11 @@ from sglite.ray_backend.replica_actor import CHUNK_BYTES
 
 
 class Replica(Protocol):
-    """A :class:`ReplicaActor`, wherever it is. All methods raise EngineDeadError once it is gone."""
+    """A :class:`ReplicaActor`, wherever it is. Once it is gone, all raise EngineDeadError."""
 
-    async def start(self, config: dict[str, Any], watching: dict[str, Any]) -> dict[str, Any]:
+    async def start(
+        self, config: dict[str, Any], watching: dict[str, Any], now_s: float
+    ) -> dict[str, Any]:
         """See :meth:`ReplicaActor.start`."""
 
     async def open(self) -> int | None:
@@ -52,11 +54,14 @@ class Replica(Protocol):
 class Tunnel:
     """Listens in a private directory and joins each connection with a stream of the replica.
 
+    Who connects before there is a replica waits for it.
     ``on_end`` is awaited before a connection is closed because its stream has ended, so that
     whoever knows better than "the stream has ended" can say so first.
     """
 
-    def __init__(self, replica: Replica, on_end: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, replica: asyncio.Future[Replica], on_end: Callable[[], Awaitable[None]]
+    ) -> None:
         self._replica = replica
         self._on_end = on_end
         self._directory: str | None = None
@@ -99,10 +104,11 @@ class Tunnel:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes both ways until one end is gone."""
+        replica = await asyncio.shield(self._replica)
         stream: int | None = None
         try:
-            stream = await self._replica.open()
-            if stream is None or not await self._carry(stream, reader, writer):
+            stream = await replica.open()
+            if stream is None or not await _Joint(replica, stream).carry(reader, writer):
                 await self._on_end()
         except EngineDeadError:
             await self._on_end()
@@ -110,14 +116,20 @@ class Tunnel:
             writer.close()
             if stream is not None:
                 with contextlib.suppress(EngineDeadError):
-                    await self._replica.close(stream)
+                    await replica.close(stream)
 
-    async def _carry(
-        self, stream: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
+
+class _Joint:
+    """One connection and its stream."""
+
+    def __init__(self, replica: Replica, stream: int) -> None:
+        self._replica = replica
+        self._stream = stream
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """True where our end was closed, False where the engine's was. Raises EngineDeadError."""
-        up = asyncio.ensure_future(self._carry_up(stream, reader))
-        down = asyncio.ensure_future(self._carry_down(stream, writer))
+        up = asyncio.ensure_future(self._carry_up(reader))
+        down = asyncio.ensure_future(self._carry_down(writer))
         try:
             done, _ = await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -128,13 +140,13 @@ class Tunnel:
                 task.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
 
-    async def _carry_up(self, stream: int, reader: asyncio.StreamReader) -> None:
+    async def _carry_up(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
-                await self._replica.send(stream, data)
+                await self._replica.send(self._stream, data)
 
-    async def _carry_down(self, stream: int, writer: asyncio.StreamWriter) -> None:
-        while data := await self._replica.receive(stream):
+    async def _carry_down(self, writer: asyncio.StreamWriter) -> None:
+        while data := await self._replica.receive(self._stream):
             writer.write(data)
             with contextlib.suppress(OSError):  # the other direction tells of its end
                 await writer.drain()
