@@ -13,6 +13,12 @@ from sglite.ray_backend.tunnel import Replica
 from tests.ipc.harness import Served
 
 
+async def turns(count: int = 3) -> None:
+    """Let the loop close what was told to close."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class ServedLauncher:
     """The launcher in the actor; its engine is a ``Served`` that the test owns."""
 

@@ -4,12 +4,13 @@ import asyncio
 import time
 from pathlib import Path
 
+from sglite.ipc.messages import Note
 from sglite.ipc.process_client import ProcessClient
 from sglite.ray_backend.replica_actor import ReplicaActor
 from sglite.ray_backend.tunnel import Tunnel
 from tests.fakes import expected_output
 from tests.ipc.harness import PROMPTS, Receiver, Served, endless, request, run, wait_until
-from tests.ray_backend.harness import LocalReplica, ServedLauncher
+from tests.ray_backend.harness import LocalReplica, ServedLauncher, turns
 
 
 class Tunnelled:
@@ -26,6 +27,11 @@ class Tunnelled:
         await self.replica.start({}, {}, time.monotonic())
         self.future.set_result(self.replica)
         return await self.tunnel.open()
+
+    async def close(self) -> None:
+        await self.tunnel.close()
+        await self.replica.actor.stop(0.0)
+        await turns()
 
     async def _note_end(self) -> None:
         self.ends += 1
@@ -47,7 +53,7 @@ def test_two_clients_speak_with_the_engine_through_one_tunnel() -> None:
         assert (await two.control("stats"))["num_finished_requests"] == 3
         one.close()
         two.close()
-        await tunnelled.tunnel.close()
+        await tunnelled.close()
         assert not Path(path).parent.exists() and tunnelled.ends == 0
 
     with Served() as served:
@@ -62,23 +68,17 @@ def test_a_long_prompt_crosses_in_many_calls_and_arrives_whole() -> None:
         receiver = Receiver()
         long = PROMPTS[0] * 100_000
         client.submit([request("long"), *[request(f"r{i}", i) for i in range(1, 5)]], receiver)
-        client.send_note(note := _note(long))
-        heard: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        client.send_note(note := Note("test", sender=0, call_id=1, payload=long))
+        heard: asyncio.Future[Note] = asyncio.get_running_loop().create_future()
         client.on_note = heard.set_result
         assert await heard == note
         await receiver.wait_for_ends(5)
         assert tunnelled.replica.calls.count("send") > 3
         client.close()
-        await tunnelled.tunnel.close()
+        await tunnelled.close()
 
     with Served() as served:
         run(work())
-
-
-def _note(payload: object) -> object:
-    from sglite.ipc.messages import Note
-
-    return Note("test", sender=0, call_id=1, payload=payload)
 
 
 def test_a_client_that_leaves_takes_its_requests_along() -> None:
@@ -92,7 +92,7 @@ def test_a_client_that_leaves_takes_its_requests_along() -> None:
         client.close()
         await asyncio.to_thread(wait_until, lambda: served.num_live() == 0)
         assert "close" in tunnelled.replica.calls and tunnelled.ends == 0
-        await tunnelled.tunnel.close()
+        await tunnelled.close()
 
     with Served() as served:
         run(work())
@@ -109,7 +109,7 @@ def test_an_actor_that_goes_ends_every_connection_after_it_was_told() -> None:
         late = await ProcessClient.connect(tunnelled.tunnel.path or "")
         await late.died
         assert tunnelled.ends == 2
-        await tunnelled.tunnel.close()
+        await tunnelled.close()
 
     with Served() as served:
         run(work())
@@ -124,7 +124,7 @@ def test_who_connects_early_waits_for_the_actor() -> None:
         await tunnelled.replica.start({}, {}, time.monotonic())
         tunnelled.future.set_result(tunnelled.replica)
         await client.wait_ready()
-        await tunnelled.tunnel.close()
+        await tunnelled.close()
         await client.died
 
     with Served() as served:

@@ -8,6 +8,7 @@ no exception has to travel.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -97,6 +98,8 @@ class ReplicaActor:
         ends = self._streams.pop(stream, None)
         if ends is not None:
             ends[1].close()
+            with contextlib.suppress(OSError):
+                await ends[1].wait_closed()
 
     async def state(self) -> dict[str, Any]:
         """``exit_code`` of the engine's process and ``reason`` of its end; None while it lives.
