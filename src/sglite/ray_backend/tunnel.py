@@ -104,9 +104,10 @@ class Tunnel:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes both ways until one end is gone."""
-        replica = await asyncio.shield(self._replica)
         stream: int | None = None
+        replica: Replica | None = None
         try:
+            replica = await asyncio.shield(self._replica)
             stream = await replica.open()
             if stream is None or not await _Joint(replica, stream).carry(reader, writer):
                 await self._on_end()
@@ -114,7 +115,7 @@ class Tunnel:
             await self._on_end()
         finally:
             writer.close()
-            if stream is not None:
+            if replica is not None and stream is not None:
                 with contextlib.suppress(EngineDeadError):
                     await replica.close(stream)
 
