@@ -1,6 +1,6 @@
 """The one module that knows Ray: connecting, placing actors, calling them.
 
-    cluster = RayCluster.connect(config)
+    cluster = RayCluster.connect(config, num_replicas)
     launcher = RayLauncher(engine_config, cluster.seat(0))
     ...
     await cluster.give_up(0)       # the actor and what is reserved for it
@@ -38,29 +38,32 @@ OBJECT_STORE_BYTES = 80 * 2**20
 class RayCluster:
     """A connection to a cluster, and the seats of our engines in it."""
 
-    def __init__(self, ray: Any, config: ServerConfig) -> None:
+    def __init__(self, ray: Any, config: ServerConfig, num_replicas: int) -> None:
         self._ray = ray
         self._config = config
+        self._num_replicas = num_replicas
         self._seats: dict[int, RaySeat] = {}
 
     @classmethod
-    def connect(cls, config: ServerConfig) -> RayCluster:
+    def connect(cls, config: ServerConfig, num_replicas: int) -> RayCluster:
         """Join the cluster that the options name, or is known here, or a new one on this machine.
 
-        Blocks for seconds; call it in the main thread. ConfigError where Ray is not installed or
-        the cluster does not answer.
+        At most ``num_replicas`` engines are going to share it. Blocks for seconds; call it in the
+        main thread. ConfigError where Ray is not installed or the cluster does not answer.
         """
         if config.ray_address is None:
             keep_to_loopback()
         ray = import_ray()
         with _signals_kept():
             _join(ray, config.ray_address)
-        return cls(ray, config)
+        return cls(ray, config, num_replicas)
 
     def seat(self, number: int) -> RaySeat:
         """The place of engine ``number``; made when its actor is first asked for."""
         if number not in self._seats:
-            self._seats[number] = RaySeat(self._ray, self._config, number)
+            self._seats[number] = RaySeat(
+                self._ray, self._config, f"replica {number}", self._num_replicas
+            )
         return self._seats[number]
 
     async def give_up(self, number: int) -> None:
@@ -79,11 +82,13 @@ class RayCluster:
 class RaySeat:
     """A placement group with one bundle, and the actor in it."""
 
-    def __init__(self, ray: Any, config: ServerConfig, number: int) -> None:
-        self.name = f"replica {number}"
+    def __init__(self, ray: Any, config: ServerConfig, name: str, num_replicas: int) -> None:
+        self.name = name
         self.num_neighbours = 1
         self._ray = ray
         self._config = config
+        self._num_replicas = num_replicas
+        self._is_given_up = False
         self._group: Any = None
         self._actor: Any = None
         self._bundle: dict[str, float] = {}
@@ -108,13 +113,8 @@ class RaySeat:
 
     async def give_up(self) -> None:
         """End the actor for good and free its bundle."""
-        actor, group = self._actor, self._group
-        self._actor = self._group = None
-        with contextlib.suppress(self._ray.exceptions.RayError):
-            if actor is not None:
-                await asyncio.to_thread(self._ray.kill, actor)
-            if group is not None:
-                await asyncio.to_thread(self._ray.util.remove_placement_group, group)
+        self._is_given_up = True
+        await asyncio.to_thread(self._release)
 
     async def _wait_for_actor(self) -> RayReplica:
         while True:
@@ -129,14 +129,16 @@ class RaySeat:
                 await asyncio.sleep(RETRY_S)  # Ray restarts it
             except self._ray.exceptions.RayError as error:
                 log_event(logger, logging.WARNING, "ray_actor_lost", cause=_first_line(error))
-                await self.give_up()
+                await asyncio.to_thread(self._release)
                 await asyncio.sleep(RETRY_S)
 
     def _place(self) -> None:
-        """Ask Ray for a place and for an actor there; it may take its time."""
+        """Ask Ray for a place and for an actor there, which come when they come.
+
+        In a thread, which goes on where whoever waited for it is cancelled.
+        """
         ray, config = self._ray, self._config
-        num_replicas = config.max_replicas or config.dp_size
-        bundle = bundle_of(config, self._node_resources(), num_replicas)
+        bundle = bundle_of(config, self._node_resources(), self._num_replicas)
         self._bundle = bundle
         self._group = ray.util.placement_group([bundle], strategy="STRICT_PACK")
         strategy = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(self._group, 0)
@@ -148,6 +150,17 @@ class RaySeat:
             scheduling_strategy=strategy,
         )
         self._actor = actor_class.remote()
+        if self._is_given_up:
+            self._release()
+
+    def _release(self) -> None:
+        actor, group = self._actor, self._group
+        self._actor = self._group = None
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            if actor is not None:
+                self._ray.kill(actor)
+            if group is not None:
+                self._ray.util.remove_placement_group(group)
 
     def _count_places(self) -> int:
         """How many such engines the actor's machine has room for; on GPUs each has its own."""
