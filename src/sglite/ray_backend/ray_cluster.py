@@ -28,7 +28,7 @@ from sglite.ray_backend.replica_actor import ReplicaActor
 
 logger = logging.getLogger(__name__)
 
-PLACE_S = 60.0
+PLACE_S = 120.0
 """What an actor may take to be placed, or placed again, and to start."""
 RETRY_S = 0.25
 OBJECT_STORE_BYTES = 80 * 2**20
