@@ -87,7 +87,7 @@ class Served:
         self.path = socket_path(self._directory)
         server_options = {
             name: options.pop(name)
-            for name in ("heartbeat_s", "max_frame_bytes", "max_backlog_bytes")
+            for name in ("heartbeat_s", "max_frame_bytes", "max_backlog_bytes", "clock_offset_s")
             if name in options
         }
         self.driver = SchedulerDriver.make(page_size=16, num_pages=NUM_PAGES, **options)

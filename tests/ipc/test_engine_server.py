@@ -347,6 +347,23 @@ def test_a_paused_engine_sleeps_and_keeps_its_deadlines(monkeypatch: pytest.Monk
         wait_until(lambda: scheduler._last_planned - first > 50)
 
 
+def test_deadlines_are_moved_from_their_senders_clock_to_ours() -> None:
+    with Served(clock_offset_s=1000.0) as served, RawClient(served.path) as client:
+        client.next_of(Ready)
+        assert served.driver.now == 0.0
+        late = dataclasses.replace(endless("late", 1), deadline_s=-1500.0)
+        early = dataclasses.replace(endless("early"), deadline_s=-500.0)
+        client.send(Submit([early, late]))
+        told: dict[str, int] = {"early": 0, "late": 0}
+        ended: list[str] = []
+        while not ended or told["early"] < 50:
+            batch = client.next_of(Outputs).batch
+            for request_id, _ in batch.tokens:
+                told[request_id] += 1
+            ended += [finish.request_id for finish in batch.finished]
+        assert ended == ["late"]
+
+
 def test_the_engines_end_is_told_to_all_also_to_those_about_to_connect() -> None:
     with (
         Served(is_ready=False) as served,

@@ -56,8 +56,8 @@ class EngineLauncher:
     """One engine in a process of its own, on ``host``, its part of this machine.
 
     ``client`` is there after :meth:`start`. ``publishes_digest``: the engine tells what it has
-    cached (``client.on_digest``). ``exit_code`` is that of the ended process, negative
-    for a signal.
+    cached (``client.on_digest``). ``clock_offset_s``: what our monotonic clock is ahead of that of
+    whoever sends requests. ``exit_code`` is that of the ended process, negative for a signal.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class EngineLauncher:
         watchdog_timeout_s: float = 60.0,
         heartbeat_s: float = 0.5,
         publishes_digest: bool = False,
+        clock_offset_s: float = 0.0,
     ) -> None:
         self.client: ProcessClient | None = None
         self.exit_code: int | None = None
@@ -76,6 +77,7 @@ class EngineLauncher:
         self._watchdog_timeout_s = watchdog_timeout_s
         self._heartbeat_s = heartbeat_s
         self._publishes_digest = publishes_digest
+        self._clock_offset_s = clock_offset_s
         self._directory: str | None = None
         self._death_fd: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -167,6 +169,7 @@ class EngineLauncher:
             spawned_s=time.monotonic(),
             heartbeat_s=self._heartbeat_s,
             publishes_digest=self._publishes_digest,
+            clock_offset_s=self._clock_offset_s,
         )
         try:
             self._process = _start_process(settings)

@@ -64,7 +64,9 @@ class EngineProcess:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._server = EngineServer(
-            socket.socket(fileno=settings.listen_fd), heartbeat_s=settings.heartbeat_s
+            socket.socket(fileno=settings.listen_fd),
+            heartbeat_s=settings.heartbeat_s,
+            clock_offset_s=settings.clock_offset_s,
         )
         self._started: Started | None = None
 

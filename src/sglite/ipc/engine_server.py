@@ -9,6 +9,7 @@ read what it asked for, loses its requests; others do not notice.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import selectors
 import socket
@@ -57,6 +58,7 @@ class EngineServer:
 
     It answers from :meth:`start`; until :meth:`serve` gives it an engine, requests are refused.
     ``num_dropped_frames`` counts what was no message, or no request that the engine can run.
+    ``clock_offset_s`` is added to deadlines, which are on the clock of whoever sends them.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class EngineServer:
         heartbeat_s: float = HEARTBEAT_S,
         max_frame_bytes: int = MAX_FRAME_BYTES,
         max_backlog_bytes: int = MAX_FRAME_BYTES,
+        clock_offset_s: float = 0.0,
     ) -> None:
         self.num_dropped_frames = 0
         self._listener = listener
         self._listener.setblocking(False)
         self._limits = {"max_frame_bytes": max_frame_bytes, "max_backlog_bytes": max_backlog_bytes}
         self._heartbeat_s = heartbeat_s
+        self._clock_offset_s = clock_offset_s
         self._decoder = msgspec.msgpack.Decoder(ToEngine)
         self._connections: set[Connection] = set()
         self._commands: deque[Callable[[], None]] = deque()
@@ -328,11 +332,17 @@ class EngineServer:
                 connection.send(Refused(request.request_id, "the engine is loading", 1.0))
             return
         client, limits, _ = self._engine
+        requests = [self._on_our_clock(request) for request in requests]
         sound = [request for request in requests if self._is_sound(connection, request, limits)]
         try:
             client.submit(sound, connection.deliver, connection.refuse)
         except EngineDeadError:
             return  # Fatal, or the end of the stream, is on its way to everybody
+
+    def _on_our_clock(self, request: Request) -> Request:
+        if request.deadline_s is None or not self._clock_offset_s:
+            return request
+        return dataclasses.replace(request, deadline_s=request.deadline_s + self._clock_offset_s)
 
     def _is_sound(self, connection: Connection, request: Request, limits: RequestLimits) -> bool:
         if not connection.try_open(request.request_id):

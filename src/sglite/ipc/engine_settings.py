@@ -17,10 +17,11 @@ class EngineSettings(msgspec.Struct, frozen=True):
     """``config`` are the options of EngineConfig by name.
 
     ``host`` is the engine's part of the machine: index and count.
-
     ``listen_fd`` is a listening socket in ``directory``, ``death_fd`` the reading end of a pipe
     that only the parent can write. ``spawned_s`` is the start on the monotonic clock, which all
-    processes of a machine share. ``publishes_digest``: a router wants to know what is cached.
+    processes of a machine share; ``clock_offset_s`` is what that clock is ahead of the one that
+    requests' deadlines are on: those of two machines begin anywhere. ``publishes_digest``: a router
+    wants to know what is cached.
     """
 
     config: dict[str, Any]
@@ -31,3 +32,4 @@ class EngineSettings(msgspec.Struct, frozen=True):
     spawned_s: float
     heartbeat_s: float
     publishes_digest: bool = False
+    clock_offset_s: float = 0.0

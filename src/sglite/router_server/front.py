@@ -31,6 +31,7 @@ class AlwaysAlive:
     """A router has nothing whose end would end it: workers come and go."""
 
     is_alive: bool = True
+    heals: bool = True
 
 
 class RouterFront:

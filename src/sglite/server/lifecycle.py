@@ -49,6 +49,10 @@ class Alive(Protocol):
     def is_alive(self) -> bool:
         """Whether there is anything to serve with."""
 
+    @property
+    def heals(self) -> bool:
+        """True where that comes back by itself, so that its end is not the server's."""
+
 
 class Served(Protocol):
     """What a lifecycle needs of a front: whatever it is that serves calls."""
