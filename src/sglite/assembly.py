@@ -147,7 +147,7 @@ def _assemble(
         "make_checker": make_checker, "make_constraint": make_constraint, "events": events
     }  # fmt: skip
     if leadership is not None and config.enable_dp_attention:
-        lanes = build_laned_engine(config, model, memory.num_pages, leadership, **making)
+        lanes = build_laned_engine(config, model, memory.num_pages, leadership=leadership, **making)
         leadership.team.settle("ready", memory.num_pages)
         return EngineParts(lanes, config, model, memory, team)
     engine = build_engine(

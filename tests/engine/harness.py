@@ -8,9 +8,9 @@ from typing import Any
 from sglite.assembly import build_engine
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
-from sglite.engine.engine import Engine
 from sglite.engine.output_processor import MakeConstraint
 from sglite.hardware import HardwareFacts
+from sglite.lanes.laned_engine import AnyEngine
 from sglite.models.decoder import Decoder
 from sglite.models.generation_config import GenerationDefaults
 from sglite.models.hf_config import HFConfig
@@ -39,7 +39,7 @@ def as_loaded(decoder: Decoder) -> LoadedModel:
 class Driver:
     """An engine, and everything it said."""
 
-    engine: Engine
+    engine: AnyEngine
     events: list[Event] = field(default_factory=list)
     outputs: dict[str, list[int]] = field(default_factory=dict)
     logprobs: dict[str, list[TokenLogprobs]] = field(default_factory=dict)
@@ -122,7 +122,10 @@ class Driver:
 
     def _retract(self) -> None:
         self.num_turns += 1
-        running = self.engine.scheduler.batch.running
-        if self.retract_every and self.num_turns % self.retract_every == 0 and len(running) > 1:
-            victim = running[1 + self.num_turns % (len(running) - 1)]
-            assert self.engine.scheduler.retract(victim.request_id)
+        if not self.retract_every or self.num_turns % self.retract_every:
+            return
+        for scheduler in self.engine.schedulers:
+            running = scheduler.batch.running
+            if len(running) > 1:
+                victim = running[1 + self.num_turns % (len(running) - 1)]
+                assert scheduler.retract(victim.request_id)

@@ -20,12 +20,15 @@ from sglite.config_resolve import resolve
 from sglite.distributed.layout import RankLayout
 from sglite.distributed.open_groups import RankGroups, open_groups
 from sglite.executors.executor import Executor
+from sglite.executors.lane_executor import LaneExecutor
 from sglite.hardware import HardwareFacts
 from sglite.ipc.frames import encode
 from sglite.models.decoder import Decoder
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import weight_map
 from sglite.observability.events import EventStream
+from sglite.ranks.joint_ranks import LaneFollower
+from sglite.ranks.laned_assembly import build_laned_engine, make_lane_executor
 from sglite.ranks.leadership import Leadership
 from sglite.ranks.local_channel import LocalReceiver, LocalSender
 from sglite.ranks.messages import RankFault, StepDone
@@ -74,18 +77,20 @@ class ThreadRanks:
     seats: list[Seat]
     team: RankTeam
     config: EngineConfig
-    executors: dict[int, Executor]
+    executors: dict[int, Executor | LaneExecutor]
     threads: list[threading.Thread] = field(default_factory=list)
     faults: dict[int, BaseException] = field(default_factory=dict)
 
     def driver(self, own: Decoder, num_pages: int, **traits: Any) -> Driver:
         """An engine of all ranks; ``own`` is the leader's share of the model."""
         stream = EventStream()
-        engine = build_engine(
+        build = build_laned_engine if self.config.enable_dp_attention else build_engine
+        engine = build(
             self.config,
             as_loaded(own),
             num_pages,
             make_checker=lambda _: None,
+            make_constraint=lambda _: None,
             events=stream,
             leadership=Leadership(self.seats[0], self.team),
         )
@@ -94,7 +99,7 @@ class ThreadRanks:
         return driver
 
 
-Wrap = Callable[[int, Executor], Executor]
+Wrap = Callable[[int, Any], Any]
 
 
 @contextlib.contextmanager
@@ -124,7 +129,11 @@ def thread_ranks(
     ranks = ThreadRanks(seats, RankTeam(links, sender, {}), config, {})
     for rank in others:
         model = as_loaded(decoder_of(spec, weights, seats[rank]))
-        executor = wrap(rank, make_share_executor(config, model, num_pages, seats[rank]))
+        if layout.num_lanes > 1:
+            executor = make_lane_executor(config, model, num_pages, lane=rank)
+        else:
+            executor = make_share_executor(config, model, num_pages, seats[rank])
+        executor = wrap(rank, executor)
         ranks.executors[rank] = executor
         fds = [os.dup(fd) for fd in sender.fds_of(rank - 1)]
         receiver = LocalReceiver(*fds, rank - 1, len(others))
@@ -150,8 +159,12 @@ def _follow(ranks: ThreadRanks, rank: int, receiver: LocalReceiver, leader: sock
         leader.sendall(encode(message))
 
     try:
-        follower_tell = tell if ranks.seats[rank].draws else None
-        RankFollower(ranks.executors[rank], receiver, tell=follower_tell).run()
+        executor = ranks.executors[rank]
+        if isinstance(executor, LaneExecutor):
+            LaneFollower(executor, receiver, lane=rank, tell=tell).run()
+        else:
+            follower_tell = tell if ranks.seats[rank].draws else None
+            RankFollower(executor, receiver, tell=follower_tell).run()
     except BaseException as error:  # noqa: BLE001  the test looks at it
         ranks.faults[rank] = error
         with contextlib.suppress(OSError):
