@@ -85,7 +85,7 @@ class Rank:
         share = ModelShare.of(layout, self.rank, self.spec.num_layers, self.groups.stage)
         self.decoder = make_decoder(self.spec, share)
         self.sequences = PagedSequences(
-            self.decoder, page_size=2, num_pages=40, layers=share.layers
+            self.decoder, page_size=2, num_pages=80, layers=share.layers
         )
         self.draws = layout.ranks_of_stage(layout.pp_size - 1)[0]
 
@@ -134,7 +134,7 @@ def check(spec: DecoderSpec, layout: RankLayout, *, num_tokens: int = 4) -> None
     assert drawn.shape == logits.shape == (len(PROMPTS), spec.vocab_size)
     assert largest_error(drawn, logits) <= MAX_ERROR
     assert [found for _, found in results] == [tokens] * layout.num_ranks
-    assert len({token for step in tokens for token in step}) > num_tokens, "not varied"
+    assert len({token for step in tokens for token in step}) > 4, "not varied"
 
 
 @pytest.mark.parametrize(
