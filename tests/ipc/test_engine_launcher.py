@@ -12,13 +12,16 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sglite.config import EngineConfig
 from sglite.errors import ConfigError, EngineDeadError
 from sglite.ipc.engine_launcher import EngineLauncher
+from sglite.ipc.messages import Digest
 from sglite.request import Request, SamplingParams
+from sglite.router.prefix_hashes import page_hashes, unpack
 from tests.ipc.harness import Receiver, wait_until
 
 START_S = 120.0
@@ -51,7 +54,7 @@ def is_running(pid: int) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def launched(**watching: float) -> AsyncIterator[tuple[EngineLauncher, Receiver]]:
+async def launched(**watching: Any) -> AsyncIterator[tuple[EngineLauncher, Receiver]]:
     """A ready engine with one request that runs."""
     launcher = EngineLauncher(EngineConfig(**OPTIONS), **watching)
     try:
@@ -75,20 +78,29 @@ def assert_nothing_is_left(pid: int | None, path: str | None) -> None:
     assert not Path(path).exists() and not Path(path).parent.exists()
 
 
-def test_an_engine_starts_answers_and_stops_and_leaves_nothing() -> None:
+def test_an_engine_starts_answers_tells_and_stops_and_leaves_nothing() -> None:
     async def work() -> None:
-        async with launched() as (launcher, receiver):
+        async with launched(publishes_digest=True) as (launcher, receiver):
             pid, path = launcher.pid, launcher.path
             assert path is not None and Path(path).parent.stat().st_mode & 0o777 == 0o700
             client = launcher.client
             assert client is not None and client.ready is not None
             assert client.ready.config["max_total_tokens"] == 2048 and client.ready.pid == pid
             assert (await client.control("stats"))["num_finished_requests"] == 0
+            digests: asyncio.Queue[Digest] = asyncio.Queue(100)
+            client.on_digest = digests.put_nowait
+            prompt = list(range(1, 66))
+            cached = Request(request_id="cached", prompt_token_ids=prompt, max_new_tokens=1)
+            client.submit([cached], receiver)
+            told = page_hashes(prompt, client.ready.config["page_size"])
+            while told[0] not in unpack((await digests.get()).added):
+                continue
+            await receiver.wait_for_ends(1)
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
             assert (await client.control("stats"))["num_running_requests"] == 1
             assert await launcher.stop(START_S) == 0
-            assert len(receiver.finishes) + len(receiver.refusals) == 1
+            assert len(receiver.finishes) + len(receiver.refusals) == 2
             assert_nothing_is_left(pid, path)
             assert await launcher.stop(1.0) == 0
 
