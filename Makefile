@@ -57,6 +57,12 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(PIP_INSTALL) --no-build-isolation -e '.[dev]'
 	@touch $@
 
+# Engines in a cluster, and a router of others: the long tests alone need them.
+$(VENV)/.slow: $(VENV)/.dev
+	@echo "Installing what the long tests need besides (Ray, sglang-router)"
+	$(PIP_INSTALL) --no-build-isolation -e '.[dev,slow]'
+	@touch $@
+
 setup: $(VENV)/.dev
 	@echo "Ready: $(BIN)/sglite --help"
 
@@ -66,7 +72,7 @@ run: $(VENV)/.runtime
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n $(WORKERS) $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev
+test-slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -m "slow and not gpu" -n $(WORKERS) --timeout 7200 $(PYTEST_ARGS)
 
 check: lint types contract sizes check-emulated test
