@@ -182,15 +182,15 @@ async def get_json(url: str, path: str) -> Any:
 
 
 async def wait_until_accepted(url: str, count: int, timeout_s: float = 60.0) -> None:
-    """Return when the engine has ``count`` requests, running or waiting."""
-    load: dict[str, Any] = {}
+    """Return when the engines have ``count`` requests, running or waiting."""
+    loads: list[dict[str, Any]] = []
 
     async def are_there() -> bool:
-        nonlocal load
-        load = (await get_json(url, "/v1/loads"))["loads"][0]
-        return bool(load["num_running_reqs"] + load["num_waiting_reqs"] >= count)
+        nonlocal loads
+        loads = (await get_json(url, "/v1/loads"))["loads"]
+        return sum(each["num_running_reqs"] + each["num_waiting_reqs"] for each in loads) >= count
 
-    assert await comes_true(are_there, timeout_s), f"not {count} requests: {load}"
+    assert await comes_true(are_there, timeout_s), f"not {count} requests: {loads}"
 
 
 async def comes_true(condition: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:

@@ -179,7 +179,7 @@ def test_a_killed_engine_is_told_replaced_and_its_waiting_requests_are_not_lost(
         *("--api-workers", str(num_workers)),
     )
     with live_server(*options, directory=tmp_path) as server:
-        aftermath = asyncio.run(strike(server, 64, num_tokens=400))
+        aftermath = asyncio.run(strike(server, 64, num_tokens=1000))
         print(f"engine killed, 64 calls, {num_workers} HTTP processes: {aftermath}")
         assert set(aftermath.endings) <= {"answered", "told", "refused"}, aftermath
         num_failed = 64 - aftermath.endings["answered"]
