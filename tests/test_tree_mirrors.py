@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     "parsing/json_calls.py": "tests/parsing/test_hermes.py",
     "parsing/pythonic_grammar.py": "tests/parsing/test_tool_grammar.py",
     "parsing/words.py": "tests/parsing/test_hermes.py",
+    "router_server/passed_on.py": "tests/router_server/test_proxy.py",
     "server/api_worker.py": "tests/server/test_api_workers.py",
     "server/front_factory.py": "tests/server/test_launch.py",
     "server/http/routes.py": "tests/server/test_app.py",
