@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
     "ranks/rank_process.py": "tests/ranks/test_rank_launcher.py",
     "ranks/rank_start.py": "tests/ranks/test_rank_launcher.py",
     "ranks/rank_worker.py": "tests/ranks/test_rank_launcher.py",
+    "router_server/passed_on.py": "tests/router_server/test_proxy.py",
     "server/api_worker.py": "tests/server/test_api_workers.py",
     "server/front_factory.py": "tests/server/test_launch.py",
     "server/http/routes.py": "tests/server/test_app.py",
