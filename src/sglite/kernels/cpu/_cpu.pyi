@@ -1,6 +1,6 @@
 """What bindings.cpp shows to Python. Every array is on the CPU, contiguous and never copied."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy
@@ -64,8 +64,11 @@ class Program:
     ) -> None:
         """``page_sizes`` and ``windows`` (in tokens): one of each per KV group."""
 
-    def embed(self, table: Array, out: Array, size: int) -> None:
-        """Record: rows of a packed table for the step's tokens."""
+    def embed(self, table: Array, out: Array, size: int, first_id: int = 0) -> None:
+        """Record: rows of a packed table for the step's tokens.
+
+        The table's first row is that of ``first_id``; an id beyond the table gets zeros.
+        """
 
     def norm(
         self, x: Array, weight: Array, out: Array, eps: float, of_samples: bool = False
@@ -98,8 +101,8 @@ class Program:
         ``gated`` has gate and up in alternating panels.
         """
 
-    def quantized_embed(self, table: QuantizedMatrix, out: Array) -> None:
-        """Record: rows of a quantised table for the step's tokens."""
+    def quantized_embed(self, table: QuantizedMatrix, out: Array, first_id: int = 0) -> None:
+        """Record: as :meth:`embed`, of a quantised table."""
 
     def quantize(
         self,
@@ -167,6 +170,13 @@ class Program:
         """Record: attention of the step's queries over the pages of their sequences.
 
         With a ``softcap`` above 0 a score becomes ``softcap * tanh(score / softcap)``.
+        """
+
+    def call(self, function: Callable[[int], object], of_samples: bool = False) -> None:
+        """Record: ``function(number of rows)`` between operations, on the caller's thread.
+
+        Of a step without rows (samples) it is not called. What it raises ends the step, and the
+        replay raises it. It must not refer to the program: such a cycle is never freed.
         """
 
     def replay_rows(self, num_rows: int) -> None:
