@@ -51,6 +51,35 @@ class QuantizedMatrix:
         The result is the same, bit for bit, whatever the instruction set.
         """
 
+class SharedRanks:
+    """Sums and copies among ranks of one machine over memory that they share (shared_ranks.h).
+
+    All ranks make the same calls in the same order. RuntimeError where one of them is later than
+    the timeout, or its process has ended; after that the object is of no use any more.
+    """
+
+    def __init__(self, region: Array, rank: int, num_ranks: int, timeout_s: float) -> None:
+        """``region``: at least :meth:`region_bytes`, zeros at first, the same memory everywhere.
+
+        ValueError where it is too small or there is no such rank.
+        """
+
+    @staticmethod
+    def region_bytes(num_ranks: int) -> int:
+        """Memory that so many ranks need."""
+
+    def all_reduce(self, x: Array) -> None:
+        """The sum over ranks, float32, in place: the same bits everywhere."""
+
+    def broadcast(self, x: Array, source: int) -> None:
+        """What rank ``source`` has, in place."""
+
+    def gather(self, part: Array, joined: Array | None) -> None:
+        """At rank 0 the ranks' parts ``[rows, n]`` side by side in ``joined`` [rows, ranks * n].
+
+        Elsewhere ``joined`` is not read and may be None. A rank does not wait for rank 0.
+        """
+
 class Program:
     """Operations that are recorded once, with their buffers, and replayed by one call."""
 

@@ -418,6 +418,10 @@ private:
 }  // namespace
 }  // namespace sglite
 
+namespace sglite {
+void bind_shared_ranks(nb::module_& m);  // bindings_ranks.cpp
+}
+
 NB_MODULE(_cpu, m) {
     using namespace sglite;
     m.doc() = "CPU kernels: packed weights and programs that are recorded once and replayed.";
@@ -431,6 +435,7 @@ NB_MODULE(_cpu, m) {
           nb::arg("panel_step"), nb::arg("num_threads"));
     m.def("unpack", &unpack, nb::arg("packed"), nb::arg("num_inputs"), nb::arg("rows"),
           nb::arg("target"));
+    bind_shared_ranks(m);
     nb::class_<HeldMatrix>(m, "QuantizedMatrix")
         .def(nb::init<Array, int, int, int>(), nb::arg("packed"), nb::arg("num_inputs"),
              nb::arg("bits"), nb::arg("group_size"))
