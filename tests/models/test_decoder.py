@@ -15,7 +15,7 @@ from sglite.errors import ConfigError
 from sglite.executors.forward_batch import AttentionMetadata
 from sglite.models.decoder import Decoder
 from sglite.models.layers.attention import SelfAttention
-from sglite.models.layers.parallel import TensorParallel
+from sglite.models.layers.parallel import ModelShare, TensorParallel
 from tests.covering import covering_array
 from tests.model_harness import (
     PagedSequences,
@@ -146,8 +146,8 @@ def test_parameters_are_those_of_the_load_plan_and_of_the_count():
 def test_an_uneven_split_is_refused_by_name():
     spec = load_decoder(case_for(PLAIN).model).spec
 
-    with pytest.raises(ConfigError, match=r"tp_size 3 does not divide vocab_size \(256\)"):
-        Decoder(spec, tp=TensorParallel(rank=0, size=3))
+    with pytest.raises(ConfigError, match=r"tp_size 3 does not divide num_attention_heads \(4\)"):
+        Decoder(spec, share=ModelShare(tp=TensorParallel(0, 3), mlp=TensorParallel(0, 3)))
 
 
 # Mutations: each must make the comparison above fail, else it proves nothing.

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from sglite.errors import ConfigError, ModelLoadError
 from sglite.make_model import make_model
 from sglite.models import loader
-from sglite.models.layers.parallel import TensorParallel
+from sglite.models.layers.parallel import ModelShare, TensorParallel
 from sglite.models.loader import load_model, read_model_info
 from sglite.models.quantization import Quantization
 
@@ -103,9 +103,9 @@ def test_dummy_weights_are_drawn_where_the_model_lies(tmp_path, monkeypatch):
 def test_ranks_hold_their_shares(tmp_path):
     make(tmp_path)
     whole = load_model(tmp_path, dtype="float32").model
-    ranks = [
-        load_model(tmp_path, dtype="float32", tp=TensorParallel(rank, 2)).model for rank in (0, 1)
-    ]
+    splits = [TensorParallel(rank, 2) for rank in (0, 1)]
+    shares = [ModelShare(tp=split, mlp=split) for split in splits]
+    ranks = [load_model(tmp_path, dtype="float32", share=share).model for share in shares]
     for part, dim in (("layers.1.mlp.down.weight", 1), ("embed_tokens.weight", 0)):
         joined = torch.cat([parameters(rank)[part] for rank in ranks], dim=dim)
         assert torch.equal(joined, parameters(whole)[part])

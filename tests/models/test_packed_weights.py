@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from sglite.kernels.cpu import instruction_sets
-from sglite.models.layers.parallel import TensorParallel
 from sglite.models.packed_weights import PANEL, Matrix, PackedWeights, quantized_bytes
 from sglite.models.quantization import Quantization
 from sglite.models.registry import spec_from_hf
@@ -36,13 +35,13 @@ def unpacked(matrix: Matrix) -> torch.Tensor:
 
 
 def checkpoint_of(spec: DecoderSpec) -> dict[str, torch.Tensor]:
-    targets = weight_map(spec, TensorParallel())
+    targets = weight_map(spec)
     return {name: torch.randn(target.shape) for name, target in targets.items()}
 
 
 def filled(spec: DecoderSpec, checkpoint: dict[str, torch.Tensor]) -> PackedWeights:
     weights = PackedWeights(spec, dtype=torch.float32, extension=_cpu, num_threads=2)
-    for name, target in weight_map(spec, TensorParallel()).items():
+    for name, target in weight_map(spec).items():
         weights.write(target, checkpoint[name])
     return weights
 
@@ -108,7 +107,7 @@ def test_quantised_weights_have_the_size_that_was_planned(option):
             quantization=quantization,
             instruction_set=instruction_sets()[0],
         )
-        for target in weight_map(spec, TensorParallel()).values():
+        for target in weight_map(spec).values():
             weights.write(target, torch.zeros(target.shape, dtype=torch.float16))
         planned = quantized_bytes(spec, quantization)
         assert planned <= weights.num_bytes <= 1.1 * planned  # biases are padded to panels

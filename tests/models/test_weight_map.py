@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, ModelLoadError
 from sglite.models.decoder import Decoder
-from sglite.models.layers.parallel import TensorParallel
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.registry import spec_from_hf
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget, is_ignored, weight_map
@@ -18,9 +19,14 @@ QWEN3 = spec_from_hf(make_hf_config("Qwen3ForCausalLM", head_dim=8))
 PREFIX = "model.layers.2.self_attn"
 
 
-def filled(spec: DecoderSpec, tp: TensorParallel, checkpoint: dict[str, torch.Tensor]) -> Decoder:
-    """A decoder whose every element is NaN unless the map fills it."""
-    decoder = Decoder(spec, tp=tp)
+def split(rank: int, size: int) -> ModelShare:
+    """The share of one of ``size`` ranks, which are all of one stage."""
+    return ModelShare.of(RankLayout(size), rank, 4)
+
+
+def filled(spec: DecoderSpec, share: ModelShare, checkpoint: dict[str, torch.Tensor]) -> Decoder:
+    """A decoder whose every element is NaN unless the map fills it, or it is padding."""
+    decoder = Decoder(spec, share=share)
     for parameter in decoder.parameters():
         parameter.fill_(torch.nan)
     for name, target in decoder.load_plan().items():
@@ -29,7 +35,7 @@ def filled(spec: DecoderSpec, tp: TensorParallel, checkpoint: dict[str, torch.Te
 
 
 def random_checkpoint(spec: DecoderSpec) -> dict[str, torch.Tensor]:
-    targets = weight_map(spec, TensorParallel())
+    targets = weight_map(spec)
     return {name: torch.randn(target.shape) for name, target in targets.items()}
 
 
@@ -38,14 +44,13 @@ def random_checkpoint(spec: DecoderSpec) -> dict[str, torch.Tensor]:
 def test_every_element_of_every_parameter_is_filled(spec, size):
     checkpoint = random_checkpoint(spec)
     for rank in range(size):
-        for name, parameter in filled(
-            spec, TensorParallel(rank, size), checkpoint
-        ).named_parameters():
+        decoder = filled(spec, split(rank, size), checkpoint)
+        for name, parameter in decoder.named_parameters():
             assert not parameter.isnan().any(), f"{name} of rank {rank} is not filled"
 
 
 def test_the_names_are_those_of_hugging_face():
-    names = set(weight_map(QWEN3, TensorParallel()))
+    names = set(weight_map(QWEN3))
 
     assert {
         "model.embed_tokens.weight",
@@ -61,8 +66,8 @@ def test_the_names_are_those_of_hugging_face():
 
 def test_two_ranks_hold_the_halves_of_each_fused_part():
     checkpoint = random_checkpoint(SPEC)
-    ranks = [filled(SPEC, TensorParallel(rank, 2), checkpoint) for rank in range(2)]
-    qkv = [rank.layers[2].attention.qkv for rank in ranks]
+    ranks = [filled(SPEC, split(rank, 2), checkpoint) for rank in range(2)]
+    qkv = [rank.blocks()[2].attention.qkv for rank in ranks]
 
     # 8 query heads and 2 KV heads of 8: a rank has 32 rows of q, 8 of k, 8 of v.
     assert [tuple(linear.weight.shape) for linear in qkv] == [(48, 64)] * 2
@@ -71,7 +76,7 @@ def test_two_ranks_hold_the_halves_of_each_fused_part():
         bias = torch.cat([linear.bias[rows] for linear in qkv])
         assert torch.equal(weight, checkpoint[f"{PREFIX}.{part}_proj.weight"])
         assert torch.equal(bias, checkpoint[f"{PREFIX}.{part}_proj.bias"])
-    output = torch.cat([rank.layers[2].attention.output.weight for rank in ranks], dim=1)
+    output = torch.cat([rank.blocks()[2].attention.output.weight for rank in ranks], dim=1)
     assert torch.equal(output, checkpoint[f"{PREFIX}.o_proj.weight"])
     embedding = torch.cat([rank.embed_tokens.weight for rank in ranks])
     assert torch.equal(embedding, checkpoint["model.embed_tokens.weight"])
@@ -79,8 +84,8 @@ def test_two_ranks_hold_the_halves_of_each_fused_part():
 
 def test_with_more_ranks_than_kv_heads_neighbours_hold_the_same_head():
     checkpoint = random_checkpoint(SPEC)
-    ranks = [filled(SPEC, TensorParallel(rank, 4), checkpoint) for rank in range(4)]
-    keys = [rank.layers[0].attention.qkv.weight[16:24] for rank in ranks]
+    ranks = [filled(SPEC, split(rank, 4), checkpoint) for rank in range(4)]
+    keys = [rank.blocks()[0].attention.qkv.weight[16:24] for rank in ranks]
     full = checkpoint["model.layers.0.self_attn.k_proj.weight"]
 
     assert all(torch.equal(key, full[(rank // 2) * 8 :][:8]) for rank, key in enumerate(keys))
@@ -88,8 +93,8 @@ def test_with_more_ranks_than_kv_heads_neighbours_hold_the_same_head():
 
 
 def test_an_uneven_split_is_refused_by_name():
-    with pytest.raises(ConfigError, match="tp_size 3 does not divide vocab_size"):
-        weight_map(SPEC, TensorParallel(0, 3))
+    with pytest.raises(ConfigError, match=r"tp_size 3 does not divide num_attention_heads \(8\)"):
+        weight_map(SPEC, split(0, 3))
 
 
 def test_a_wrong_shape_is_refused_by_name_before_anything_is_written():
@@ -112,7 +117,7 @@ def test_copying_converts_the_dtype():
 def test_a_tied_model_has_no_head_of_its_own_and_ignores_one_in_the_checkpoint():
     tied = spec_from_hf(make_hf_config(tie_word_embeddings=True))
 
-    assert "lm_head.weight" not in weight_map(tied, TensorParallel())
+    assert "lm_head.weight" not in weight_map(tied)
     assert is_ignored("lm_head.weight", tied)
     assert not is_ignored("lm_head.weight", SPEC)
 

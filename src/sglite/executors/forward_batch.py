@@ -128,12 +128,14 @@ class ForwardBatch:
     | positions_T | [T] | int64 | position of each token in its sequence |
     | attention | [groups] | | what attention reads, one per KV group |
     | group_of_layer | [layers] | list | index into ``attention`` |
+    | lane_tokens | [lanes] | | with DP-attention the T of each lane's batch, ours among them |
     """
 
     input_ids_T: torch.Tensor
     positions_T: torch.Tensor
     attention: Sequence[AttentionMetadata | PartedAttention]
     group_of_layer: list[int]
+    lane_tokens: Sequence[int] | None = None
 
     def on_host(self) -> HostBatch:
         """The same inputs for a model that reads the host's arrays; no token is sampled."""

@@ -22,7 +22,10 @@ def make_pool(
     *,
     has_spare_page: bool = False,
 ) -> KVPool:
-    """A pool for ``model`` with ``num_pages`` pages per KV group, as :class:`KVPool` describes."""
+    """A pool for ``model`` with ``num_pages`` pages per KV group, as :class:`KVPool` describes.
+
+    Of a pipeline stage it has the stage's layers alone.
+    """
     groups = model.spec.kv_groups()
     return KVPool(
         groups,
@@ -34,4 +37,5 @@ def make_pool(
         device=device,
         layout=model.model.kv_layout,
         has_spare_page=has_spare_page,
+        layers=model.share.layers,
     )

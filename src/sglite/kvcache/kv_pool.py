@@ -49,6 +49,11 @@ def row_bytes(dtype: torch.dtype, head_dim: int) -> int:
     return head_dim * dtype.itemsize
 
 
+def layers_held(group: KVGroup, layers: range | None) -> tuple[int, ...]:
+    """The layers of ``group`` that are among ``layers``; None: all of them."""
+    return tuple(layer for layer in group.layers if layers is None or layer in layers)
+
+
 class KVLayer(NamedTuple):
     """Keys and values of one layer, as views into the pool.
 
@@ -95,6 +100,8 @@ class KVPool:
     bytes of their scale (of all 16 in a block). Whatever layout and type, a page is one contiguous
     piece per layer, so pages are copied without knowing them (``kernels/page_copy``).
 
+    With ``layers`` only those of the groups' layers have storage here, the rest is other ranks'.
+
     With ``has_spare_page`` there is one page more in every group, behind those that the allocators
     know: tokens that pad a batch are written there (:meth:`spare_page`).
     """
@@ -111,6 +118,7 @@ class KVPool:
         device: torch.device | str = "cpu",
         layout: KVLayout = "token",
         has_spare_page: bool = False,
+        layers: range | None = None,
     ) -> None:
         assert len(groups) == len(num_pages), f"{len(num_pages)} sizes for {len(groups)} groups"
         self.groups = tuple(groups)
@@ -124,21 +132,16 @@ class KVPool:
         if layout == "block":
             assert page_size % BLOCK_TOKENS == 0, f"pages of {page_size} are not whole blocks"
             tail = (page_size // BLOCK_TOKENS, num_kv_heads, BLOCK_TOKENS * row)
+        held = [layers_held(group, layers) for group in self.groups]
         self.storage = [
-            _zeros(
-                (len(group.layers), 2, pages + has_spare_page, *tail), dtype, torch.device(device)
-            )
-            for group, pages in zip(self.groups, self.num_pages, strict=True)
+            _zeros((len(held_here), 2, pages + has_spare_page, *tail), dtype, torch.device(device))
+            for held_here, pages in zip(held, self.num_pages, strict=True)
         ]
-        self._layers = self._make_layers()
-
-    def _make_layers(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-        layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        for group, storage in zip(self.groups, self.storage, strict=True):
-            for index, layer in enumerate(group.layers):
+        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        for held_here, storage in zip(held, self.storage, strict=True):
+            for index, layer in enumerate(held_here):
                 k, v = storage[index].flatten(1, 2)
-                layers[layer] = (k, v)
-        return layers
+                self._layers[layer] = (k, v)
 
     def layer(self, layer: int) -> KVLayer:
         """The views of model layer ``layer``, in the token layout."""
@@ -173,10 +176,17 @@ class KVPool:
 
     @staticmethod
     def bytes_per_page(
-        group: KVGroup, *, page_size: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype
+        group: KVGroup,
+        *,
+        page_size: int,
+        num_kv_heads: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        layers: range | None = None,
     ) -> int:
-        """Bytes that one page of ``group`` takes in all of the group's layers, K and V."""
-        return len(group.layers) * 2 * page_size * num_kv_heads * row_bytes(dtype, head_dim)
+        """Bytes that one page of ``group`` takes in all of its layers that are here, K and V."""
+        num_layers = len(layers_held(group, layers))
+        return num_layers * 2 * page_size * num_kv_heads * row_bytes(dtype, head_dim)
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -8,20 +8,21 @@ with their type converted on the way: there is never a second copy of the weight
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from sglite.errors import ConfigError, ModelLoadError
 from sglite.kernels import cpu
-from sglite.models.decoder import Decoder
+from sglite.models.decoder import Decoder, weights_bytes
 from sglite.models.generation_config import GenerationDefaults
 from sglite.models.hf_config import HFConfig
 from sglite.models.language_model import LanguageModel
-from sglite.models.layers.parallel import TensorParallel
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.load_progress import load_progress
 from sglite.models.packed_file import PackKey, try_read_packed, try_write_packed
 from sglite.models.quantization import Quantization
@@ -58,7 +59,8 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model ready to run. ``num_bytes`` is the memory of its parameters."""
+    """A model ready to run. ``num_bytes`` is the memory of its parameters, ``share`` what of the
+    model they are."""
 
     model: LanguageModel
     spec: DecoderSpec
@@ -66,6 +68,7 @@ class LoadedModel:
     generation_defaults: GenerationDefaults
     dtype: torch.dtype
     num_bytes: int
+    share: ModelShare = field(default_factory=ModelShare)
 
 
 def read_model_info(model_dir: str | Path) -> ModelInfo:
@@ -93,7 +96,7 @@ def load_model(
     dtype: str = "auto",
     device: str = "cpu",
     load_format: str = "auto",
-    tp: TensorParallel | None = None,
+    share: ModelShare | None = None,
     instruction_set: str | None = None,
     quantization: Quantization | None = None,
     weight_cache: WeightCache | None = None,
@@ -102,27 +105,32 @@ def load_model(
 ) -> LoadedModel:
     """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
 
-    ``tp`` says which rank's share to hold. With an ``instruction_set`` the model runs on the
-    compiled CPU kernels (then without ``tp``), else on torch; only they take a ``quantization`` and
-    a ``weight_cache``. ``deterministic``: results do not depend on what else is in a batch.
-    Raises ModelLoadError for a bad directory and ConfigError for a bad option.
+    ``share`` says what of it this rank holds, and so reads; None: all. With an ``instruction_set``
+    the model runs on the compiled CPU kernels (not DP-attention), else on torch; only they take a
+    ``quantization`` and a ``weight_cache``. ``deterministic``: results do not depend on what else
+    is in a batch. Raises ModelLoadError for a bad directory and ConfigError for a bad option.
     """
     if load_format not in LOAD_FORMATS:
         raise ConfigError(f"load_format is {load_format!r}; choose from {', '.join(LOAD_FORMATS)}")
-    _refuse_quantization_on_torch(quantization, instruction_set)
+    share = share or ModelShare()
+    _refuse_quantization_on_torch(quantization, instruction_set, share)
     info = read_model_info(model_dir)
     weight_type = info.dtype(dtype, device=device)
-    tp = tp or TensorParallel()
-    targets = weight_map(info.spec, tp)
-    checkpoint = None if load_format == "dummy" else _open_checkpoint(info, targets)
-    with _room_for_weights(info, tp=tp, dtype=weight_type, device=device):
+    targets = weight_map(info.spec, share)
+    checkpoint = None
+    if load_format != "dummy":
+        checkpoint = _open_checkpoint(info, weight_map(info.spec))
+    with _room_for_weights(info, share, dtype=weight_type, device=device):
         model: LanguageModel
         if instruction_set is None:
             model = Decoder(
-                info.spec, tp=tp, dtype=weight_type, device=device, deterministic=deterministic
+                info.spec,
+                share=share,
+                dtype=weight_type,
+                device=device,
+                deterministic=deterministic,
             ).eval()
         else:
-            assert tp.size == 1, "the compiled kernels run whole models"
             model = ReplayedDecoder(
                 info.spec,
                 dtype=weight_type,
@@ -130,19 +138,24 @@ def load_model(
                 instruction_set=instruction_set,
                 quantization=quantization,
                 groups_prefixes=not deterministic,
+                share=share,
             )
     if checkpoint is None:
         _fill_randomly(model, targets, info, device=device, show_progress=show_progress)
     else:
         _fill(model, checkpoint, targets, cache=weight_cache, show_progress=show_progress)
-    return LoadedModel(
-        model, info.spec, info.hf_config, info.generation_defaults, weight_type, model.num_bytes
-    )
+    defaults, num_bytes = info.generation_defaults, model.num_bytes
+    return LoadedModel(model, info.spec, info.hf_config, defaults, weight_type, num_bytes, share)
 
 
 def _refuse_quantization_on_torch(
-    quantization: Quantization | None, instruction_set: str | None
+    quantization: Quantization | None, instruction_set: str | None, share: ModelShare
 ) -> None:
+    if quantization is not None and share.has_lanes:
+        raise ConfigError(
+            "quantization needs the compiled CPU kernels, which do not run enable_dp_attention:"
+            " leave out one of the two"
+        )
     if quantization is not None and instruction_set is None:
         raise ConfigError(
             "quantization needs the compiled CPU kernels: "
@@ -216,13 +229,13 @@ def _open_checkpoint(info: ModelInfo, targets: Targets) -> Checkpoint:
 
 @contextmanager
 def _room_for_weights(
-    info: ModelInfo, *, tp: TensorParallel, dtype: torch.dtype, device: str
+    info: ModelInfo, share: ModelShare, *, dtype: torch.dtype, device: str
 ) -> Iterator[None]:
     """A failed allocation becomes a ModelLoadError that names the size."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        size = info.spec.num_parameters * dtype.itemsize / tp.size / 2**30
+        size = weights_bytes(info.spec, dtype, share) / 2**30
         cause = str(error).split("\n", 1)[0]
         raise ModelLoadError(
             f"{info.directory}: no room for {size:.1f} GiB of weights on {device}: {cause}"
@@ -232,14 +245,15 @@ def _room_for_weights(
 def _fill_from(
     checkpoint: Checkpoint, model: LanguageModel, targets: Targets, *, show_progress: bool
 ) -> None:
+    """Only what ``targets`` take of a tensor is read."""
     names = [name for name in checkpoint.names if name in targets]
     sizes = [checkpoint.entry(name).end - checkpoint.entry(name).start for name in names]
     what = "packing weights" if isinstance(model, ReplayedDecoder) else "loading weights"
     with load_progress(sum(sizes), show=show_progress, what=what) as advance:
         for name, num_bytes in zip(names, sizes, strict=True):
-            tensor = checkpoint.tensor(name)
-            _check_finite(name, tensor, model.dtype, checkpoint.path(name))
-            model.write(name, targets[name], tensor)
+            tensor, target = checkpoint.tensor(name), targets[name]
+            _check_finite(name, target.part(tensor), model.dtype, checkpoint.path(name))
+            model.write(name, target, tensor)
             checkpoint.release(name)
             advance(num_bytes)
 
@@ -270,6 +284,8 @@ def _check_finite(name: str, tensor: torch.Tensor, dtype: torch.dtype, path: Pat
 
     A sum is not finite if any value is not; the exact test runs only where the sum looks bad.
     """
+    if not tensor.numel():  # a share that is all padding
+        return
     # In its own type a sum is twice as fast; only float16 would overflow where no value is bad.
     total = tensor.sum(dtype=torch.float32 if tensor.dtype == torch.float16 else None)
     if not torch.isfinite(total) and not torch.isfinite(tensor).all():
@@ -290,7 +306,8 @@ def _fill_randomly(
     """What `sglite make-model` with seed 0 would have written for this config; elsewhere than on a
     CPU its like, made on the device."""
     quiet_rows = set(info.hf_config.eos_token_ids) | set(info.generation_defaults.eos_token_ids)
-    with load_progress(info.spec.num_parameters, show=show_progress) as advance:
+    num_drawn = sum(math.prod(target.shape) for target in targets.values())
+    with load_progress(num_drawn, show=show_progress) as advance:
         for name, target in targets.items():
             weight = random_weight(
                 name,

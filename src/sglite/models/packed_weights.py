@@ -66,7 +66,7 @@ class PackedWeights:
 
     def write(self, target: WeightTarget, tensor: torch.Tensor) -> None:
         """Pack a checkpoint tensor, whose shape is ``target.shape``, converting its type."""
-        source = tensor if target.take is None else tensor.narrow(*target.take)
+        source = target.part(tensor)
         name, kind = target.parameter.rsplit(".", 1)
         matrix = self.matrices.get(name)
         if matrix is None:
@@ -164,6 +164,6 @@ def _norm_shapes(
     spec: DecoderSpec, share: ModelShare, matrices: Mapping[str, MatrixShape]
 ) -> dict[str, tuple[int, ...]]:
     """What is no matrix and no bias of one."""
-    targets = weight_map(spec, share.tp).values()
+    targets = weight_map(spec, share).values()
     shapes = {target.parameter.rsplit(".", 1)[0]: target.shape for target in targets}
     return {name: shape for name, shape in shapes.items() if name not in matrices}

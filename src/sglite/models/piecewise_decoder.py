@@ -84,7 +84,7 @@ class Buffers:
             kv_pool.spare_page(group) * kv_pool.page_size for group in range(len(kv_pool.groups))
         ]
         padding = torch.tensor([0, 0, *spare_slots], device=device.torch_device)[:, None]
-        zeros = decoder.embed_tokens.weight.new_zeros
+        zeros = partial(torch.zeros, dtype=decoder.dtype, device=decoder.device)
         heads, spec = decoder.blocks()[0].attention.num_heads, decoder.spec
         return Buffers(
             inputs=padding.repeat(1, size),
@@ -115,9 +115,9 @@ class PiecewiseDecoder:
 
     ``max_tokens`` is rounded up to a bucket; 512 is the last, 0 means none. Sequences are at most
     ``context_length`` long, and ``kv_pool``, which has a spare page, is the one that batches are
-    about. A model whose rotation depends on the length of a sequence is never captured. The
-    buffers' memory is taken at once, a graph's when its bucket is captured: at the first batch of
-    that size, or by :meth:`capture_all`.
+    about. A model whose rotation depends on the length of a sequence is never captured, nor is one
+    stage of several or one lane. The buffers' memory is taken at once, a graph's when its bucket is
+    captured: at the first batch of that size, or by :meth:`capture_all`.
     """
 
     def __init__(
@@ -136,7 +136,8 @@ class PiecewiseDecoder:
         self._group_of_layer = decoder.spec.group_of_layer()
         self._graphs: dict[int, list[Graph]] = {}
         self._buckets: list[int] = []
-        if decoder.spec.rope.depends_on_length or max_tokens == 0:
+        is_part = decoder.share.layers is not None or decoder.share.has_lanes
+        if decoder.spec.rope.depends_on_length or is_part or max_tokens == 0:
             return
         self._buckets = bucket_sizes(max_tokens)
         # All of it before the first capture: a graph goes on reading the table that it has seen.
@@ -175,11 +176,12 @@ class PiecewiseDecoder:
             advance(1)
 
     def _run_whole(self, batch: ForwardBatch) -> torch.Tensor:
-        num_tokens, like = batch.input_ids_T.shape[0], self._decoder.embed_tokens.weight
-        hidden_TE = like.new_empty(num_tokens, like.shape[1])
+        decoder, num_tokens = self._decoder, batch.input_ids_T.shape[0]
+        size = (num_tokens, decoder.spec.hidden_size)
+        hidden_TE = torch.empty(size, dtype=decoder.dtype, device=decoder.device)
 
         def work() -> None:
-            hidden_TE.copy_(self._decoder(batch, self._kv_pool))
+            hidden_TE.copy_(decoder(batch, self._kv_pool))
 
         self._device.run(work)
         return hidden_TE
@@ -213,7 +215,7 @@ class PiecewiseDecoder:
         buffers, delta_TE = self._buffers, None
         hidden_TE = buffers.hidden_ME[:bucket]
         if index == 0:
-            hidden_TE.copy_(self._decoder.embed_tokens(buffers.inputs[IDS, :bucket]))
+            hidden_TE.copy_(self._decoder.embed(buffers.inputs[IDS, :bucket], None))
         else:
             attended_TND = buffers.attended_MND[:bucket]
             delta_TE = self._blocks[index - 1].finish(hidden_TE, attended_TND)
@@ -225,5 +227,5 @@ class PiecewiseDecoder:
             buffers.q_MND[:bucket].copy_(q_TND)
         else:
             assert delta_TE is not None, "a model has layers"
-            normed_TE = self._decoder.norm.after_adding(delta_TE, hidden_TE)
+            normed_TE = self._decoder.close_stream(hidden_TE, delta_TE)
             buffers.normed_ME[:bucket].copy_(normed_TE)

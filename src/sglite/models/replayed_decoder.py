@@ -33,8 +33,15 @@ FEWEST_ROWS = 64
 """Rows that the buffers of a recording hold at least; they double when a longer step comes."""
 
 
-def why_not_replayed(spec: DecoderSpec, dtype: torch.dtype, *, page_size: int) -> str | None:
-    """Why the compiled kernels cannot run this model, in a few words; None where they can."""
+def why_not_replayed(
+    spec: DecoderSpec, dtype: torch.dtype, *, page_size: int, share: ModelShare | None = None
+) -> str | None:
+    """Why the compiled kernels cannot run this model, or this share of it, in a few words; None
+    where they can. All ranks of a model get the same answer.
+    """
+    share = share or ModelShare()
+    if share.has_lanes:
+        return "DP-attention"
     if dtype not in (torch.float32, torch.bfloat16):
         return f"no {str(dtype).removeprefix('torch.')} activations"
     if page_size % BLOCK_TOKENS:
@@ -43,7 +50,7 @@ def why_not_replayed(spec: DecoderSpec, dtype: torch.dtype, *, page_size: int) -
         return f"head_dim {spec.head_dim} is not a multiple of 16 up to 256"
     if spec.num_attention_heads // spec.num_kv_heads > 48:
         return "more than 48 query heads share a KV head"
-    if spec.hidden_size % 2 or spec.intermediate_size % 2:
+    if spec.hidden_size % 2 or share.mlp.padded_split(spec.intermediate_size) % 2:
         return "an odd hidden or intermediate size"
     return None
 

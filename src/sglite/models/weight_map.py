@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from sglite.errors import ModelLoadError
-from sglite.models.layers.parallel import TensorParallel
+from sglite.models.layers.parallel import ModelShare, TensorParallel
 from sglite.models.spec import DecoderSpec
 
 # Buffers that older checkpoints carry and that follow from the config.
@@ -51,26 +51,32 @@ class WeightTarget:
 
     def copy(self, tensor: torch.Tensor, parameter: torch.Tensor) -> None:
         """Copy a tensor of ``shape`` into ``parameter``, converting its dtype."""
-        source = tensor if self.take is None else tensor.narrow(*self.take)
         target = parameter if self.put is None else parameter.narrow(*self.put)
         with torch.no_grad():
-            target.copy_(source)
+            target.copy_(self.part(tensor))
+
+    def part(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What this rank reads of a tensor of ``shape``, as a view."""
+        return tensor if self.take is None else tensor.narrow(*self.take)
 
 
-def weight_map(spec: DecoderSpec, tp: TensorParallel) -> dict[str, WeightTarget]:
+def weight_map(spec: DecoderSpec, share: ModelShare | None = None) -> dict[str, WeightTarget]:
     """Target of every tensor that a checkpoint of ``spec`` must hold, by its Hugging Face name.
 
-    A tied model has no ``lm_head.weight`` here: see :func:`is_ignored`.
+    With a ``share`` only of those that a rank with that share reads. A tied model has no
+    ``lm_head.weight`` here: see :func:`is_ignored`.
     """
-    targets = {
-        "model.embed_tokens.weight": _vocab("embed_tokens.weight", spec, tp),
-        "model.norm.weight": WeightTarget("norm.weight", (spec.hidden_size,)),
-    }
-    if not spec.tie_word_embeddings:
-        targets["lm_head.weight"] = _vocab("lm_head.weight", spec, tp)
-    for layer in range(spec.num_layers):
+    share, is_tied = share or ModelShare(), spec.tie_word_embeddings
+    targets = {}
+    if share.is_first_stage or (share.is_last_stage and is_tied):
+        targets["model.embed_tokens.weight"] = _vocab("embed_tokens.weight", spec, share.tp)
+    if share.is_last_stage:
+        targets["model.norm.weight"] = WeightTarget("norm.weight", (spec.hidden_size,))
+        if not is_tied:
+            targets["lm_head.weight"] = _vocab("lm_head.weight", spec, share.tp)
+    for layer in share.layers or range(spec.num_layers):
         targets |= _layer_targets(
-            spec, tp, source=f"model.layers.{layer}", target=f"layers.{layer}"
+            spec, share, source=f"model.layers.{layer}", target=f"layers.{layer}"
         )
     return targets
 
@@ -83,13 +89,14 @@ def is_ignored(name: str, spec: DecoderSpec) -> bool:
 
 
 def _vocab(parameter: str, spec: DecoderSpec, tp: TensorParallel) -> WeightTarget:
-    count = tp.split(spec.vocab_size, "vocab_size")
+    ids = tp.padded_range(spec.vocab_size)
     shape = (spec.vocab_size, spec.hidden_size)
-    return WeightTarget(parameter, shape, take=Span(0, tp.rank * count, count))
+    take, put = Span(0, ids.start, len(ids)), Span(0, 0, len(ids))
+    return WeightTarget(parameter, shape, take, put)
 
 
 def _layer_targets(
-    spec: DecoderSpec, tp: TensorParallel, *, source: str, target: str
+    spec: DecoderSpec, share: ModelShare, *, source: str, target: str
 ) -> dict[str, WeightTarget]:
     hidden = (spec.hidden_size,)
     targets = {
@@ -104,23 +111,23 @@ def _layer_targets(
             name = f"{source}.self_attn.{which}.weight"
             targets[name] = WeightTarget(f"{target}.attention.{which}.weight", head)
     targets |= _qkv_targets(
-        spec, tp, source=f"{source}.self_attn", target=f"{target}.attention.qkv"
+        spec, share.tp, source=f"{source}.self_attn", target=f"{target}.attention.qkv"
     )
-    targets |= _gate_up_targets(spec, tp, source=f"{source}.mlp", target=f"{target}.mlp.gate_up")
+    targets |= _gate_up_targets(
+        spec, share.mlp, source=f"{source}.mlp", target=f"{target}.mlp.gate_up"
+    )
     targets |= _row_targets(
         f"{source}.self_attn.o_proj",
         f"{target}.attention.output",
-        in_size=spec.num_attention_heads * spec.head_dim,
-        spec=spec,
-        tp=tp,
+        (spec.hidden_size, spec.num_attention_heads * spec.head_dim),
+        tp=share.tp,
         bias=spec.o_bias,
     )
     targets |= _row_targets(
         f"{source}.mlp.down_proj",
         f"{target}.mlp.down",
-        in_size=spec.intermediate_size,
-        spec=spec,
-        tp=tp,
+        (spec.hidden_size, spec.intermediate_size),
+        tp=share.mlp,
         bias=spec.mlp_bias,
     )
     return targets
@@ -153,12 +160,12 @@ def _gate_up_targets(
     spec: DecoderSpec, tp: TensorParallel, *, source: str, target: str
 ) -> dict[str, WeightTarget]:
     """Rows of gate and up in the fused parameter, gate first."""
-    count = tp.split(spec.intermediate_size, "intermediate_size")
+    count, rows = tp.padded_split(spec.intermediate_size), tp.padded_range(spec.intermediate_size)
     shape = (spec.intermediate_size, spec.hidden_size)
     targets: dict[str, WeightTarget] = {}
     for index, part in enumerate(("gate_proj", "up_proj")):
-        take = Span(0, tp.rank * count, count)
-        put = Span(0, index * count, count)
+        take = Span(0, rows.start, len(rows))
+        put = Span(0, index * count, len(rows))
         targets |= _column_part(f"{source}.{part}", target, shape, take, put, bias=spec.mlp_bias)
     return targets
 
@@ -173,13 +180,12 @@ def _column_part(
 
 
 def _row_targets(
-    source: str, target: str, *, in_size: int, spec: DecoderSpec, tp: TensorParallel, bias: bool
+    source: str, target: str, shape: tuple[int, int], *, tp: TensorParallel, bias: bool
 ) -> dict[str, WeightTarget]:
     """A linear split along its input: each rank has some columns and the whole bias."""
-    count = tp.split(in_size, f"input size of {target}")
-    take = Span(1, tp.rank * count, count)
-    shape = (spec.hidden_size, in_size)
-    targets = {f"{source}.weight": WeightTarget(f"{target}.weight", shape, take)}
+    columns = tp.padded_range(shape[1])
+    take, put = Span(1, columns.start, len(columns)), Span(1, 0, len(columns))
+    targets = {f"{source}.weight": WeightTarget(f"{target}.weight", shape, take, put)}
     if bias:
         targets[f"{source}.bias"] = WeightTarget(f"{target}.bias", shape[:1])
     return targets

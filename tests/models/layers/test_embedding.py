@@ -33,13 +33,13 @@ def test_ranks_score_their_part_of_the_vocabulary():
 def test_logits_are_float32_whatever_the_weights_are():
     hidden, weight = torch.ones(2, 4).bfloat16(), torch.ones(8, 4).bfloat16()
 
-    assert vocab_logits(hidden, weight, TensorParallel()).dtype == torch.float32
+    assert vocab_logits(hidden, weight, TensorParallel(), vocab_size=8).dtype == torch.float32
 
 
 def test_logits_stay_in_the_weights_type_where_they_need_not_be_wide():
     hidden, weight = torch.randn(2, 4).bfloat16(), torch.randn(8, 4).bfloat16()
 
-    narrow = vocab_logits(hidden, weight, TensorParallel(), widen=False)
+    narrow = vocab_logits(hidden, weight, TensorParallel(), vocab_size=8, widen=False)
 
     assert narrow.dtype == torch.bfloat16
-    assert torch.equal(narrow.float(), vocab_logits(hidden, weight, TensorParallel()))
+    assert torch.equal(narrow.float(), vocab_logits(hidden, weight, TensorParallel(), vocab_size=8))

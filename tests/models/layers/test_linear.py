@@ -17,9 +17,9 @@ def test_partial_sums_of_the_mlp_add_up():
     whole, ranks = whole_and_ranks(spec_from_hf(make_hf_config()), 2)
     x = torch.randn(5, 64)
 
-    total = sum(rank.layers[0].mlp(x) for rank in ranks)
+    total = sum(rank.blocks()[0].mlp(x) for rank in ranks)
 
-    torch.testing.assert_close(total, whole.layers[0].mlp(x))
+    torch.testing.assert_close(total, whole.blocks()[0].mlp(x))
 
 
 def test_the_bias_of_a_split_linear_is_added_after_the_sum():
@@ -51,7 +51,7 @@ def test_all_products_of_a_decoder_are_as_deterministic_as_it_is(deterministic, 
     monkeypatch.setattr(linear, "linear", noting)
     monkeypatch.setattr(embedding, "linear", noting)
     decoder = Decoder(spec_from_hf(make_hf_config()), deterministic=deterministic)
-    layer, hidden = decoder.layers[0], torch.zeros(1, 64)
+    layer, hidden = decoder.blocks()[0], torch.zeros(1, 64)
     layer.mlp(hidden)
     layer.attention.qkv(hidden)
     layer.attention.output(torch.zeros(1, layer.attention.output.weight.shape[1]))

@@ -12,7 +12,7 @@ from sglite.models.layers.parallel import TensorParallel
 
 
 class VocabEmbedding(nn.Module):
-    """Rows of the embedding table for this rank's range of token ids."""
+    """Rows of the embedding table for this rank's range of token ids; rows beyond it are zero."""
 
     def __init__(
         self,
@@ -25,8 +25,10 @@ class VocabEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.tp = tp
-        self.num_ids = tp.split(vocab_size, "vocab_size")
+        self.num_ids = tp.padded_split(vocab_size)
         self.weight = empty_parameter(self.num_ids, hidden_size, dtype=dtype, device=device)
+        if len(tp.padded_range(vocab_size)) < self.num_ids:
+            self.weight.zero_()
 
     def forward(self, input_ids_T: torch.Tensor) -> torch.Tensor:
         """``[T] -> [T, E]``."""
@@ -43,9 +45,15 @@ def vocab_logits(
     weight_VE: torch.Tensor,
     tp: TensorParallel,
     *,
+    vocab_size: int,
     widen: bool = True,
     deterministic: bool = False,
 ) -> torch.Tensor:
-    """``[R, E] -> [R, V]`` in the weights' type, which is made float32 with ``widen``."""
+    """``[R, E] -> [R, V]`` in the weights' type, which is made float32 with ``widen``.
+
+    At rank 0, without the padding of the ranks' shares; elsewhere this rank's part alone.
+    """
     logits_RV = tp.gather(linear(hidden_RE, weight_VE, deterministic=deterministic))
+    if logits_RV.shape[1] > vocab_size:
+        logits_RV = logits_RV[:, :vocab_size].contiguous()
     return logits_RV.float() if widen else logits_RV

@@ -71,5 +71,12 @@ class RowParallelLinear(Linear):
         """``[T, in of this rank] -> [T, out]``, summed over the ranks."""
         if self.tp.size == 1:
             return super().forward(x)
-        summed = self.tp.all_reduce(linear(x, self.weight, deterministic=self.deterministic))
+        return self.complete(self.tp.all_reduce(self.partial_sum(x)))
+
+    def partial_sum(self, x: torch.Tensor) -> torch.Tensor:
+        """What this rank adds to the result, ``[T, out]``."""
+        return linear(x, self.weight, deterministic=self.deterministic)
+
+    def complete(self, summed: torch.Tensor) -> torch.Tensor:
+        """The result from the sum over the ranks."""
         return summed if self.bias is None else summed + self.bias

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 
+from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError
 
 
@@ -76,6 +77,12 @@ class TensorParallel:
         """This rank's share of ``total`` when it is padded to a multiple of the ranks."""
         return -(-total // self.size)
 
+    def padded_range(self, total: int) -> range:
+        """What of ``total`` this rank has in its padded share; the rest of that is zeros."""
+        count = self.padded_split(total)
+        first = min(total, self.rank * count)
+        return range(first, min(total, first + count))
+
     def kv_heads(self, num_kv_heads: int) -> tuple[int, int]:
         """First KV head of this rank and how many it holds.
 
@@ -105,14 +112,46 @@ class ModelShare:
     """What one rank holds of a model, and with whom it computes.
 
     ``tp`` splits heads, embedding and output head; ``mlp`` splits the MLPs. They are the same
-    unless ``lanes`` is there (DP-attention): then ``tp`` is whole, and the tokens of all lanes are
+    unless ``has_lanes`` (DP-attention): then ``tp`` is whole, and the tokens of all ``lanes`` are
     gathered before each MLP and scattered after it. ``layers`` are the decoder's layers of this
     pipeline stage, None: all; the executor hands hidden states from stage to stage.
     """
 
     tp: TensorParallel = TensorParallel()
     mlp: TensorParallel = TensorParallel()
-    lanes: RankGroup | None = None
+    lanes: RankGroup | None = field(default=None, compare=False)
     layers: range | None = None
     is_first_stage: bool = True
     is_last_stage: bool = True
+
+    @classmethod
+    def of(
+        cls, layout: RankLayout, rank: int, num_layers: int, group: RankGroup | None = None
+    ) -> ModelShare:
+        """The share of ``rank`` of a model with ``num_layers``.
+
+        ``group`` are the ranks of its stage; without it the share only tells sizes, and what it
+        computes is a part of each sum. ConfigError where there are more stages than layers.
+        """
+        split = TensorParallel(layout.tp_rank(rank), layout.tp_size, group)
+        has_lanes = layout.num_lanes > 1
+        stage = layout.stage(rank)
+        layers = layout.layers_of_stage(stage, num_layers) if layout.pp_size > 1 else None
+        return cls(
+            tp=TensorParallel() if has_lanes else split,
+            mlp=split,
+            lanes=group if has_lanes else None,
+            layers=layers,
+            is_first_stage=stage == 0,
+            is_last_stage=stage == layout.pp_size - 1,
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """True where one rank has all of the model."""
+        return self.mlp.size == 1 and self.layers is None
+
+    @property
+    def has_lanes(self) -> bool:
+        """True where each rank computes the attention of its own requests."""
+        return self.tp.size != self.mlp.size
