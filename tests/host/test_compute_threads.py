@@ -6,8 +6,14 @@ import pytest
 import torch
 
 from sglite.errors import ConfigError
-from sglite.host.compute_threads import ComputeThreads, choose_threads, settle_threads
+from sglite.host.compute_threads import (
+    ComputeThreads,
+    choose_threads,
+    divide_threads,
+    settle_threads,
+)
 from sglite.host.cores import Cores
+from sglite.host.share import HostShare
 from sglite.kernels import cpu
 
 EIGHT = list(range(8))
@@ -78,6 +84,30 @@ def test_a_bad_list_is_one_clear_message(text, message):
     with pytest.raises(ConfigError) as caught:
         choose(text)
     assert message in str(caught.value)
+
+
+def test_processes_have_disjoint_parts_of_the_threads():
+    parts = [divide_threads(choose("auto"), HostShare(index, 3)) for index in range(3)]
+    assert parts == [
+        ComputeThreads(3, (0, 1, 2)),
+        ComputeThreads(3, (3, 4, 5)),
+        ComputeThreads(2, (6, 7)),
+    ]
+    assert divide_threads(choose("6,1-2"), HostShare(1, 2)) == ComputeThreads(1, (2,))
+    assert divide_threads(choose("any"), HostShare(1, 2)) == ComputeThreads(4)
+    assert divide_threads(choose("auto"), HostShare()) == choose("auto")
+
+
+def test_more_processes_than_threads_have_one_each():
+    parts = [divide_threads(choose("2,5"), HostShare(index, 3)) for index in range(3)]
+    assert parts == [ComputeThreads(1, (place,)) for place in (2, 5, 2)]
+    few = choose("auto", usable=[3], default=1)
+    assert divide_threads(few, HostShare(1, 2)) == ComputeThreads(1)
+
+
+def test_settling_takes_this_process_s_part(torch_threads):
+    first = min(os.sched_getaffinity(0))
+    assert settle_threads(str(first), HostShare(3, 4)) == ComputeThreads(1, (first,))
 
 
 def test_settling_sets_torchs_threads_and_logs_them(torch_threads, caplog):

@@ -10,6 +10,7 @@ from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
 from sglite.errors import ConfigError
 from sglite.hardware import GpuFacts, HardwareFacts
+from sglite.host.share import HostShare
 from sglite.make_model import make_model
 from sglite.memory import MemoryFacts, plan_for_config
 from sglite.models.loader import ModelInfo, read_model_info
@@ -103,3 +104,44 @@ def test_a_gpu_that_is_not_here_is_planned_from_the_facts_given(info: ModelInfo)
     plan = plan_for_config(resolved(device="cuda"), info, facts=facts)
     assert plan.available_bytes == GIB
     assert plan_for_config(resolved(), info).cuda_graph_max_bs == 0
+
+
+def test_the_plan_is_of_the_rank_with_least_room(info: ModelInfo) -> None:
+    facts = MemoryFacts(GIB, GIB)
+    plans = [
+        plan_for_config(resolved(dtype="float32", **sizes), info, facts=facts)
+        for sizes in ({}, {"tp_size": 2}, {"pp_size": 2})
+    ]
+    whole, half, stage = plans
+    assert whole.kv_bytes_per_token == 2 * half.kv_bytes_per_token == 2 * stage.kv_bytes_per_token
+    assert half.weights_bytes < 0.55 * whole.weights_bytes
+    # A tied embedding is in both stages, the last norm in the second.
+    spec = info.spec
+    vocab, norm = 4 * spec.vocab_size * spec.hidden_size, 4 * spec.hidden_size
+    assert spec.tie_word_embeddings
+    assert stage.weights_bytes == (whole.weights_bytes - vocab - norm) // 2 + vocab + norm
+
+
+def test_ranks_that_do_not_fit_the_model_are_refused_by_name(info: ModelInfo) -> None:
+    with pytest.raises(ConfigError, match=r"tp_size 3 is not a multiple of num_key_value_heads"):
+        plan_for_config(resolved(tp_size=3), info)
+    with pytest.raises(ConfigError, match=r"pp_size 64 is more than the model's 4 layers"):
+        plan_for_config(resolved(pp_size=64), info)
+
+
+def test_processes_of_one_host_share_its_memory_and_not_a_gpu_s(info: ModelInfo) -> None:
+    facts, share = MemoryFacts(8 * GIB, 4 * GIB), HostShare(1, 4)
+    plan = plan_for_config(resolved(), info, facts=facts, host_share=share)
+    assert (plan.total_bytes, plan.available_bytes) == (8 * GIB, GIB)
+    on_gpu = plan_for_config(resolved(device="cuda"), info, facts=facts, host_share=share)
+    assert on_gpu.available_bytes == 4 * GIB
+
+
+def test_lanes_share_requests_and_tokens(info: ModelInfo) -> None:
+    lanes = {"tp_size": 2, "dp_size": 2, "enable_dp_attention": True}
+    whole, lane = (
+        plan_for_config(resolved(max_running_requests=5, max_total_tokens=640, **sizes), info)
+        for sizes in ({}, lanes)
+    )
+    assert (lane.num_tokens, lane.max_running_requests) == (320, 3)
+    assert 2 * lane.kv_bytes == whole.kv_bytes

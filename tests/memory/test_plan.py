@@ -1,5 +1,6 @@
 import torch
 
+from sglite.distributed.layout import RankLayout
 from sglite.make_model.presets import preset_config
 from sglite.memory.facts import MemoryFacts
 from sglite.memory.plan import (
@@ -12,6 +13,7 @@ from sglite.memory.plan import (
     sampling_bytes,
 )
 from sglite.models.hf_config import HFConfig
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.quantization import Quantization
 from sglite.models.registry import spec_from_hf
 
@@ -84,10 +86,48 @@ def test_types_count_separately():
     assert kv_bytes_per_token(SPEC, torch.float32) == 2 * KV_BYTES_PER_TOKEN
 
 
+def share_of(rank=0, **sizes):
+    return ModelShare.of(RankLayout(**sizes), rank, SPEC.num_layers)
+
+
 def test_ranks_share_weights_and_heads():
-    assert plan(tp_size=2).weights_bytes == plan().weights_bytes // 2
-    assert plan(tp_size=2).kv_bytes_per_token == KV_BYTES_PER_TOKEN // 2
-    assert kv_bytes_per_token(SPEC, torch.bfloat16, tp_size=16) == KV_BYTES_PER_TOKEN // 8
+    half = plan(share=share_of(tp_size=2))
+    norms = 28 * (2 * 1024 + 2 * 128) + 1024
+    assert half.weights_bytes == plan().weights_bytes // 2 + norms
+    assert half.kv_bytes_per_token == KV_BYTES_PER_TOKEN // 2
+    sixteen = share_of(tp_size=16)
+    assert kv_bytes_per_token(SPEC, torch.bfloat16, sixteen) == KV_BYTES_PER_TOKEN // 8
+
+
+def test_stages_share_layers_and_a_tied_embedding_is_on_both_ends():
+    vocab = 2 * 151_936 * 1024
+    first, middle, last = (plan(share=share_of(rank, pp_size=3)) for rank in range(3))
+    # 10, 9 and 9 of 28 layers.
+    layer = middle.weights_bytes // 9
+    assert [first.weights_bytes, last.weights_bytes] == [
+        10 * layer + vocab,
+        9 * layer + vocab + 2048,
+    ]
+    assert 28 * layer + vocab + 2048 == plan().weights_bytes
+    assert [each.kv_bytes_per_token * 28 for each in (first, middle, last)] == [
+        KV_BYTES_PER_TOKEN * count for count in (10, 9, 9)
+    ]
+
+
+def test_lanes_share_the_mlps_alone():
+    lane = plan(share=share_of(tp_size=4, num_lanes=4))
+    mlps = 2 * 28 * 3 * 1024 * 3072
+    assert lane.weights_bytes == plan().weights_bytes - mlps * 3 // 4
+    assert lane.kv_bytes_per_token == KV_BYTES_PER_TOKEN
+
+
+def test_a_rank_of_several_needs_less_for_a_chunk_and_more_to_sample():
+    sizes = {"dtype": torch.bfloat16, "tokens": 512, "context_length": 1024}
+    rank, lane = share_of(tp_size=4), share_of(tp_size=4, num_lanes=4)
+    whole = prefill_bytes(SPEC, **sizes)
+    assert whole / 4 < prefill_bytes(SPEC, share=rank, **sizes) < whole
+    assert whole < prefill_bytes(SPEC, share=lane, **sizes) < 2 * whole
+    assert sampling_bytes(SPEC, dtype=torch.bfloat16, rows=1, share=rank) == 151936 * 12
 
 
 def test_activations_grow_with_rows_chunk_and_context():

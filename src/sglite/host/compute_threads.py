@@ -16,10 +16,12 @@ import torch
 
 from sglite.errors import ConfigError
 from sglite.host.cores import Cores, read_cores, usable_cores, whole_cores
+from sglite.host.share import HostShare
 from sglite.kernels import cpu
 
 logger = logging.getLogger(__name__)
 
+ALL_OF_THE_HOST = HostShare()
 MIN_PINNED = 5
 """Threads; fewer share their cores with the processes beside the engine and must give way."""
 
@@ -32,13 +34,15 @@ class ComputeThreads:
     pinned: tuple[int, ...] = ()
 
 
-def settle_threads(option: str) -> ComputeThreads:
+def settle_threads(option: str, host_share: HostShare = ALL_OF_THE_HOST) -> ComputeThreads:
     """Set torch's threads, which the compiled kernels share, for a value of ``cpu_cores``.
 
+    Those of all processes that compute here, of which ``host_share`` says which we are.
     ConfigError for a list that is none, or with a core that this process may not use.
     """
     usable, default = usable_cores(), torch.get_num_threads()
-    threads = choose_threads(option, read_cores(), usable, default, whole_cores)
+    whole = choose_threads(option, read_cores(), usable, default, whole_cores)
+    threads = divide_threads(whole, host_share)
     if threads.count != default:
         torch.set_num_threads(threads.count)
     extension = cpu.extension()
@@ -67,6 +71,20 @@ def choose_threads(
     if option == "auto" and is_free and count >= MIN_PINNED and len(pinned) == count:
         return ComputeThreads(count, pinned)
     return ComputeThreads(count)
+
+
+def divide_threads(whole: ComputeThreads, share: HostShare) -> ComputeThreads:
+    """One process's part of the threads of all: consecutive ones, the first processes the rest.
+
+    Where there are fewer threads than processes, each has one, on a core that it may have to share.
+    """
+    if whole.count < share.count:
+        place = share.index % whole.count
+        return ComputeThreads(1, whole.pinned[place : place + 1])
+    count, rest = divmod(whole.count, share.count)
+    first = share.index * count + min(share.index, rest)
+    count += share.index < rest
+    return ComputeThreads(count, whole.pinned[first : first + count])
 
 
 def _read_list(text: str, usable: Sequence[int]) -> tuple[int, ...]:

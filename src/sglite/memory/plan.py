@@ -14,6 +14,8 @@ from sglite.kvcache.kv_pool import KVPool, kv_dtype_name
 from sglite.memory.facts import MemoryFacts, read_memory_facts
 from sglite.memory.memory_plan import MemoryPlan
 from sglite.memory.refusal import refuse_tokens, refuse_too_little
+from sglite.models.decoder import weights_bytes
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.packed_weights import quantized_bytes
 from sglite.models.quantization import Quantization
 from sglite.models.spec import DecoderSpec
@@ -22,6 +24,7 @@ DEFAULT_FRACTION = {"cpu": 0.5, "mps": 0.5}
 DEVICE_FRACTION = 0.9  # of other devices, whose memory nobody else uses
 FLOAT32_BYTES = 4
 ATTENTION_QUERY_BLOCK = 512
+WHOLE_MODEL = ModelShare()
 
 
 def plan_memory(
@@ -39,10 +42,10 @@ def plan_memory(
     graph_rows: int = 0,
     graph_tokens: int = 0,
     device: str = "cpu",
-    tp_size: int = 1,
+    share: ModelShare = WHOLE_MODEL,
     facts: MemoryFacts | None = None,
 ) -> MemoryPlan:
-    """Divide the memory of one rank.
+    """Divide the memory of one rank, which has ``share`` of the model.
 
     ``context_length`` None is the model's; ``concurrency`` is ``max_running_requests``;
     ``quantization`` is that of the weights, None: they have ``dtype``; ``kv_dtype`` None is
@@ -52,24 +55,24 @@ def plan_memory(
     ConfigError where not even one page fits, saying which number to change and to what.
     """
     context_length, facts = context_length or spec.context_length, facts or read_memory_facts()
-    weights = spec.num_parameters * dtype.itemsize // tp_size
-    if quantization is not None:
-        weights = quantized_bytes(spec, quantization)
-    chunk = prefill_bytes(spec, dtype=dtype, tokens=prefill_tokens, context_length=context_length)
-    sampling = sampling_bytes(spec, dtype=dtype, rows=concurrency)
+    chunk = prefill_bytes(
+        spec, dtype=dtype, tokens=prefill_tokens, context_length=context_length, share=share
+    )
+    sampling = sampling_bytes(spec, dtype=dtype, rows=concurrency, share=share)
+    graphs = graph_bytes(spec, dtype=dtype, rows=graph_rows, tokens=graph_tokens, share=share)
     follows = "chunked_prefill_size" if chunk > sampling else "max_running_requests"
     return with_pool(
         MemoryPlan(
             device=device,
-            weights_bytes=weights,
-            graph_bytes=graph_bytes(spec, dtype=dtype, rows=graph_rows, tokens=graph_tokens),
+            weights_bytes=_weights_bytes(spec, dtype, quantization, share),
+            graph_bytes=graphs,
             activation_bytes=max(chunk, sampling),
             activations_follow=follows,
             total_bytes=facts.total_bytes,
             available_bytes=facts.available_bytes,
             memory_bound_by=facts.bound_by,
             fraction=fraction or DEFAULT_FRACTION.get(torch.device(device).type, DEVICE_FRACTION),
-            kv_bytes_per_token=kv_bytes_per_token(spec, kv_dtype or dtype, tp_size=tp_size),
+            kv_bytes_per_token=kv_bytes_per_token(spec, kv_dtype or dtype, share),
             page_size=page_size,
             num_pages=0,
             bound_by="memory",
@@ -134,51 +137,91 @@ def with_pool(plan: MemoryPlan) -> MemoryPlan:
     return replace(plan, num_pages=wanted, bound_by="max_running_requests")
 
 
-def kv_bytes_per_token(spec: DecoderSpec, kv_dtype: torch.dtype, *, tp_size: int = 1) -> int:
+def _weights_bytes(
+    spec: DecoderSpec, dtype: torch.dtype, quantization: Quantization | None, share: ModelShare
+) -> int:
+    if quantization is not None:
+        return quantized_bytes(spec, quantization)
+    if share.is_whole:
+        return spec.num_parameters * dtype.itemsize
+    return weights_bytes(spec, dtype, share)
+
+
+def kv_bytes_per_token(
+    spec: DecoderSpec, kv_dtype: torch.dtype, share: ModelShare = WHOLE_MODEL
+) -> int:
     """Bytes that K and V of one token take in all layers of one rank."""
     return sum(
         KVPool.bytes_per_page(
             group,
             page_size=1,
-            num_kv_heads=max(1, spec.num_kv_heads // tp_size),
+            num_kv_heads=share.tp.kv_heads(spec.num_kv_heads)[1],
             head_dim=spec.head_dim,
             dtype=kv_dtype,
+            layers=share.layers,
         )
         for group in spec.kv_groups()
     )
 
 
 def prefill_bytes(
-    spec: DecoderSpec, *, dtype: torch.dtype, tokens: int, context_length: int
+    spec: DecoderSpec,
+    *,
+    dtype: torch.dtype,
+    tokens: int,
+    context_length: int,
+    share: ModelShare = WHOLE_MODEL,
 ) -> int:
     """An upper estimate of what a chunk of ``tokens`` needs besides weights and pool.
 
     Hidden states, q, k, v, the MLP, keys and values of one layer gathered for one full context, a
     mask.
     """
-    gathered = 2 * context_length * spec.num_kv_heads * spec.head_dim * dtype.itemsize
+    num_kv_heads = share.tp.kv_heads(spec.num_kv_heads)[1]
+    gathered = 2 * context_length * num_kv_heads * spec.head_dim * dtype.itemsize
     mask = min(tokens, ATTENTION_QUERY_BLOCK) * context_length * FLOAT32_BYTES
-    return tokens * _bytes_per_token(spec, dtype) + gathered + mask
+    return tokens * _bytes_per_token(spec, dtype, share) + gathered + mask
 
 
-def sampling_bytes(spec: DecoderSpec, *, dtype: torch.dtype, rows: int) -> int:
-    """The same of sampling ``rows`` rows: logits in their own type, in float32, a working copy."""
-    return rows * spec.vocab_size * (dtype.itemsize + 2 * FLOAT32_BYTES)
+def sampling_bytes(
+    spec: DecoderSpec, *, dtype: torch.dtype, rows: int, share: ModelShare = WHOLE_MODEL
+) -> int:
+    """The same of sampling ``rows`` rows: logits in their own type, in float32, a working copy.
+
+    With several ranks the first has their parts as well as the whole.
+    """
+    copies = 1 if share.tp.size == 1 else 2
+    return rows * spec.vocab_size * (copies * dtype.itemsize + 2 * FLOAT32_BYTES)
 
 
-def graph_bytes(spec: DecoderSpec, *, dtype: torch.dtype, rows: int, tokens: int) -> int:
+def graph_bytes(
+    spec: DecoderSpec,
+    *,
+    dtype: torch.dtype,
+    rows: int,
+    tokens: int,
+    share: ModelShare = WHOLE_MODEL,
+) -> int:
     """An estimate of what CUDA graphs hold: all share the temporaries of the largest.
 
     ``rows`` are the single tokens of the largest decode graph, ``tokens`` those of prefill.
     """
-    decode = rows * _bytes_per_token(spec, dtype) + sampling_bytes(spec, dtype=dtype, rows=rows)
-    return max(decode, tokens * _bytes_per_token(spec, dtype))
+    token = _bytes_per_token(spec, dtype, share)
+    sampling = sampling_bytes(spec, dtype=dtype, rows=rows, share=share)
+    return max(rows * token + sampling, tokens * token)
 
 
-def _bytes_per_token(spec: DecoderSpec, dtype: torch.dtype) -> int:
-    """Hidden states, q, k, v and the MLP of one token, with float32 for what is summed."""
-    qkv_size = (spec.num_attention_heads + 2 * spec.num_kv_heads) * spec.head_dim
-    narrow = 4 * spec.hidden_size + 3 * qkv_size + 3 * spec.intermediate_size
+def _bytes_per_token(spec: DecoderSpec, dtype: torch.dtype, share: ModelShare) -> int:
+    """Hidden states, q, k, v and the MLP of one token, with float32 for what is summed.
+
+    With lanes each token of ours comes with one of each other lane in the MLP.
+    """
+    num_heads = share.tp.split(spec.num_attention_heads, "num_attention_heads")
+    qkv_size = (num_heads + 2 * share.tp.kv_heads(spec.num_kv_heads)[1]) * spec.head_dim
+    ffn, hidden = share.mlp.padded_split(spec.intermediate_size), 4 * spec.hidden_size
+    if share.has_lanes:
+        ffn, hidden = ffn * share.mlp.size, hidden + 2 * share.mlp.size * spec.hidden_size
+    narrow = hidden + 3 * qkv_size + 3 * ffn
     return dtype.itemsize * narrow + 2 * FLOAT32_BYTES * spec.hidden_size
 
 
