@@ -12,6 +12,8 @@ import torch
 from sglite.config import EngineConfig
 from sglite.config_values import device_type
 from sglite.device import Device
+from sglite.distributed.layout import RankLayout
+from sglite.distributed.open_groups import RankGroups
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import MakeConstraint, MakeStopChecker, OutputProcessor
 from sglite.errors import ConfigError
@@ -25,10 +27,12 @@ from sglite.executors.device_assembly import (
 from sglite.executors.executor import Executor
 from sglite.executors.pools import make_pool
 from sglite.executors.replay_executor import ReplayExecutor
+from sglite.executors.step_agreement import StepAgreement
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
 from sglite.grammar.masks import MaskFiller
 from sglite.host.compute_threads import settle_threads
+from sglite.host.share import HostShare
 from sglite.kernels import cpu
 from sglite.kvcache.cache_manager import CacheManager
 from sglite.kvcache.kv_pool import KVPool
@@ -40,12 +44,17 @@ from sglite.memory import (
 )
 from sglite.models.compiled import compile_layers
 from sglite.models.decoder import Decoder
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.loader import LoadedModel, ModelInfo, load_model
 from sglite.models.quantization import Quantization
 from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_cache import WeightCache
 from sglite.observability.events import EventStream
+from sglite.ranks.leader_executor import LeaderExecutor
+from sglite.ranks.leadership import Leadership
+from sglite.ranks.rank_team import RankTeam
+from sglite.ranks.seat import Seat, host_share
 from sglite.scheduler.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -53,12 +62,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineParts:
-    """An engine and what its front must know of it. ``config`` has nothing left open."""
+    """An engine and what its front must know of it. ``config`` has nothing left open.
+
+    ``team`` are the engine's other ranks, if any; the executor closes it.
+    """
 
     engine: Engine
     config: EngineConfig
     model: LoadedModel
     memory: MemoryPlan
+    team: RankTeam | None = None
 
 
 def assemble_engine(
@@ -70,25 +83,63 @@ def assemble_engine(
     make_constraint: MakeConstraint = lambda setup: None,
     show_progress: bool = True,
 ) -> EngineParts:
-    """Load the model of ``info`` and build an engine around it.
+    """Load the model of ``info`` and build an engine around it; start its other ranks, if any.
 
     ``config`` is resolved. Raises ModelLoadError for a bad checkpoint and ConfigError where the
-    memory does not suffice, before any large allocation.
+    memory does not suffice, before any large allocation, RankLostError where a rank fails.
     """
-    memory = plan_for_config(config, info)
-    if config.device == "cpu":
-        settle_threads(config.cpu_cores)
-    config = dataclasses.replace(
-        config, context_length=memory.context_length, max_total_tokens=memory.num_tokens
-    )
+    layout = RankLayout.of(config)
+    own = Seat(layout, 0, RankGroups()).model_share(info.spec.num_layers)
+    memory = plan_share(config, info, own, host_share(layout, 0))
+    config = dataclasses.replace(config, context_length=memory.context_length)
     config = _without_unsound_sharing(config, info.spec)
-    model = _load(config, info, show_progress=show_progress)
+    leadership = None
+    if layout.num_ranks > 1:
+        leadership = Leadership.begin(config, layout, info.directory)
+    try:
+        parts = _assemble(
+            config,
+            info,
+            memory,
+            leadership,
+            make_checker=make_checker,
+            make_constraint=make_constraint,
+            events=events,
+            show_progress=show_progress,
+        )
+    except BaseException:
+        if leadership is not None:
+            leadership.team.close()
+        raise
+    _log_ready(parts, info)
+    return parts
+
+
+def _assemble(
+    config: EngineConfig,
+    info: ModelInfo,
+    memory: MemoryPlan,
+    leadership: Leadership | None,
+    *,
+    make_checker: MakeStopChecker,
+    make_constraint: MakeConstraint,
+    events: EventStream,
+    show_progress: bool,
+) -> EngineParts:
+    """Our share of the model, and the engine around it; the other ranks come along."""
+    team, share = None, ModelShare()
+    if leadership is not None:
+        team, share = leadership.team, leadership.seat.model_share(info.spec.num_layers)
+        memory = _settled(memory, team.settle("planned", memory.num_pages))
+    model = _load(config, info, share, show_progress=show_progress)
     device = None
-    if device_type(config.device) == "cuda":
+    if device_type(config.device) == "cuda" and team is None:
         device = open_device(config.device)
         _compile(config, model)
         memory = _plan_on_device(config, model, device, memory)
-        config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)
+    if team is not None:
+        memory = _settled(memory, team.settle("loaded", memory.num_pages))
+    config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)
     engine = build_engine(
         config,
         model,
@@ -97,33 +148,59 @@ def assemble_engine(
         make_constraint=make_constraint,
         events=events,
         device=device,
+        leadership=leadership,
         explain_out_of_memory=lambda error: explain_out_of_memory(error, memory),
         show_progress=show_progress,
     )
-    logger.info(
-        "engine_ready",
-        extra={
-            "fields": {
-                "architecture": info.spec.architecture,
-                "dtype": memory.dtype,
-                "kv_dtype": memory.kv_dtype,
-                "weights_bytes": model.num_bytes,
-                "activation_bytes": memory.activation_bytes,
-                "graph_bytes": memory.graph_bytes,
-                "kv_tokens": memory.num_tokens,
-                "context_length": memory.context_length,
-            }
-        },
-    )
-    return EngineParts(engine, config, model, memory)
+    if team is not None:
+        team.settle("ready", memory.num_pages)
+    return EngineParts(engine, config, model, memory, team)
 
 
-def _load(config: EngineConfig, info: ModelInfo, *, show_progress: bool) -> LoadedModel:
+def _settled(memory: MemoryPlan, num_pages: int) -> MemoryPlan:
+    """``memory`` with as many pages as all ranks have room for."""
+    return dataclasses.replace(memory, num_pages=num_pages)
+
+
+def _log_ready(parts: EngineParts, info: ModelInfo) -> None:
+    memory = parts.memory
+    fields = {
+        "architecture": info.spec.architecture,
+        "dtype": memory.dtype,
+        "kv_dtype": memory.kv_dtype,
+        "weights_bytes": parts.model.num_bytes,
+        "activation_bytes": memory.activation_bytes,
+        "graph_bytes": memory.graph_bytes,
+        "kv_tokens": memory.num_tokens,
+        "context_length": memory.context_length,
+    }
+    if parts.team is not None:
+        fields["ranks"] = RankLayout.of(parts.config).num_ranks
+    logger.info("engine_ready", extra={"fields": fields})
+
+
+def plan_share(
+    config: EngineConfig, info: ModelInfo, share: ModelShare, host: HostShare
+) -> MemoryPlan:
+    """The memory of a rank that has ``share`` of the model and ``host`` of this machine.
+
+    Its threads are settled as well. Raises ConfigError where the memory does not suffice.
+    """
+    memory = plan_for_config(config, info, share=share, host=host)
+    if config.device == "cpu":
+        settle_threads(config.cpu_cores, host)
+    return memory
+
+
+def _load(
+    config: EngineConfig, info: ModelInfo, share: ModelShare, *, show_progress: bool
+) -> LoadedModel:
     return load_model(
         info.directory,
         dtype=config.dtype,
         device=config.device,
         load_format=config.load_format,
+        share=share,
         instruction_set=_choose_kernels(config, info),
         quantization=Quantization.of(config.quantization, config.quantization_group_size),
         weight_cache=WeightCache.of(config.weight_cache),
@@ -150,14 +227,28 @@ def _plan_on_device(
     return plan_measured(estimate, measured)
 
 
-def make_executor(config: EngineConfig, model: LoadedModel, pool: KVPool) -> Executor:
-    """What carries out the plans of an engine with this model."""
+def make_executor(
+    config: EngineConfig,
+    model: LoadedModel,
+    pool: KVPool,
+    agreement: StepAgreement | None = None,
+) -> Executor:
+    """What carries out the plans of an engine with this model, or of a rank's share of it."""
     max_rows, check = config.max_running_requests, config.check
     max_tokens = config.context_length or model.spec.context_length
     sizes = {"max_rows": max_rows, "max_tokens": max_tokens}
     if isinstance(model.model, ReplayedDecoder):
         return ReplayExecutor(model.model, pool, check=check, **sizes)
-    return TorchExecutor(model.model, pool, check=check, **sizes)
+    return TorchExecutor(model.model, pool, check=check, agreement=agreement, **sizes)
+
+
+def make_share_executor(
+    config: EngineConfig, model: LoadedModel, num_pages: int, seat: Seat
+) -> Executor:
+    """What carries out one rank's share of the plans, with a KV pool of its own."""
+    pool = make_pool(config, model, num_pages, config.device)
+    agreement = seat.agreement(config.max_running_requests, torch.device(config.device))
+    return make_executor(config, model, pool, agreement)
 
 
 def _choose_kernels(config: EngineConfig, info: ModelInfo) -> str | None:
@@ -167,6 +258,8 @@ def _choose_kernels(config: EngineConfig, info: ModelInfo) -> str | None:
     instruction_set = cpu.choose(config.cpu_kernels)
     dtype = info.dtype(config.dtype, device=config.device)
     reason = cpu.why_missing() or why_not_replayed(info.spec, dtype, page_size=config.page_size)
+    if RankLayout.of(config).num_ranks > 1:
+        reason = "several ranks compute with torch; the kernels run whole models"
     if reason is None:
         return instruction_set
     fields = {"cpu_kernels": "torch", "reason": reason, "lost": "several times the speed"}
@@ -201,16 +294,20 @@ def build_engine(
     events: EventStream,
     make_constraint: MakeConstraint = lambda setup: None,
     device: Device | None = None,
+    leadership: Leadership | None = None,
     explain_out_of_memory: Callable[[BaseException], str] = str,
     show_progress: bool = False,
 ) -> Engine:
     """An engine over a loaded model, with ``num_pages`` KV pages per group.
 
     With a ``device`` its executor feeds that, and graphs are captured here unless they are to be
-    when they are needed; otherwise the host computes.
+    when they are needed; otherwise the host computes, with ``leadership`` as one of several ranks.
     """
     executor: Executor
-    if device is not None:
+    if leadership is not None:
+        own = make_share_executor(config, model, num_pages, leadership.seat)
+        executor = LeaderExecutor(own, leadership.team)
+    elif device is not None:
         pool = make_device_pool(config, model, num_pages, device)
         executor = make_device_executor(
             config, model, pool, device, explain_out_of_memory=explain_out_of_memory

@@ -85,6 +85,8 @@ def start_engine(config: EngineConfig) -> Started:
         model_context_length=info.spec.context_length,
     )
     client = InProcessClient(parts.engine, grammars)
+    if parts.team is not None:
+        parts.team.links.on_loss(client.fail)
     defaults = info.generation_defaults
     return Started(client, parts.config, tokenizer, info.spec, defaults, limits, events)
 

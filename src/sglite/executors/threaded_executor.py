@@ -48,6 +48,10 @@ class ThreadedExecutor:
         self._pool.shutdown(wait=True)
         self._inner.close()
 
+    def abandon(self) -> None:
+        """End the thread when what it is at has ended, without waiting for that."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def _sample(self, launched: Future[Any], masks: TokenMasks | None) -> StepResult:
         inner_handle = launched.result()
         self._inner.sample(inner_handle, masks)

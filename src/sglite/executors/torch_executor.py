@@ -1,5 +1,8 @@
 """Carries out plans with a torch model: the synchronous executor for CPU and MPS.
 
+With several ranks each computes its share of every step, head and all; one draws, and the others
+get its tokens.
+
 Shape legend: T tokens packed, R sampled runs, E hidden, V vocab. See docs/shapes.md.
 """
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 
 from sglite.executors.row_state import RowState
+from sglite.executors.step_agreement import StepAgreement
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.language_model import LanguageModel
 from sglite.sampling import (
@@ -42,7 +46,11 @@ class StepHandle:
 
 
 class TorchExecutor:
-    """One model, one KV pool, one row of state per running request."""
+    """One model, one KV pool, one row of state per running request.
+
+    ``agreement`` joins the steps of several ranks. Only the rank that draws keeps what sampling
+    needs; results of the others are empty.
+    """
 
     def __init__(
         self,
@@ -52,6 +60,7 @@ class TorchExecutor:
         max_rows: int,
         max_tokens: int,
         check: bool = False,
+        agreement: StepAgreement | None = None,
     ) -> None:
         spec = model.spec
         device = kv_pool.storage[0].device
@@ -66,14 +75,17 @@ class TorchExecutor:
             page_size=kv_pool.page_size,
             device=device,
         )
-        self._sampling = SamplingState(max_rows, spec.vocab_size, device)
+        self._agreement = agreement
+        self._is_drawing = agreement is None or agreement.is_drawing
+        self._sampling = SamplingState(max_rows if self._is_drawing else 0, spec.vocab_size, device)
         self._sampler = Sampler(self._sampling)
 
     @torch.inference_mode()
     def launch(self, plan: StepPlan) -> StepHandle:
         """Run the forward pass of ``plan``."""
         started_s = time.perf_counter()
-        self._sampling.apply(plan)
+        if self._is_drawing:
+            self._sampling.apply(plan)
         self._rows.apply(plan)
         hidden_TE, offsets = self._forward(plan)
         return StepHandle(plan, hidden_TE, offsets, started_s)
@@ -83,6 +95,8 @@ class TorchExecutor:
         batch = self._rows.make_batch(plan)
         if self._check:
             batch.check(vocab_size=self._model.spec.vocab_size)
+        if self._agreement is not None:
+            self._agreement.begin(plan, batch)
         return self._model(batch, self._kv_pool), batch.attention[0].run_offsets
 
     @torch.inference_mode()
@@ -91,25 +105,40 @@ class TorchExecutor:
         plan = handle.plan
         if plan.sample_runs:
             handle.output = self._sample_rows(handle, masks)
+        if self._agreement is not None:
+            self._share(plan, self._agreement, handle.output)
         handle.invalid_runs = _find_invalid_chunks(handle)
-        handle.prompt_logprobs = [
-            self._score_prompt(handle, span) for span in plan.prompt_logprob_spans
-        ]
+        for span in plan.prompt_logprob_spans:
+            self._score_prompt(handle, span)
         handle.elapsed_s = time.perf_counter() - handle.started_s
 
     def _sample_rows(
         self, handle: StepHandle, masks: TokenMasks | None
-    ) -> SampleOutput | SampleResult:
-        """Next tokens; the rows remember them."""
+    ) -> SampleOutput | SampleResult | None:
+        """Next tokens, which the rows remember; None where another rank draws."""
         plan = handle.plan
         rows = [plan.run_rows[run] for run in plan.sample_runs]
         last = [handle.offsets[run + 1] - 1 for run in plan.sample_runs]
         logits_RV = self._model.compute_logits(handle.hidden_TE[last])
+        if not self._is_drawing:
+            return None
         ends = [plan.run_starts[run] + plan.run_lengths[run] for run in plan.sample_runs]
         positions_R = torch.tensor(ends, dtype=torch.int64, device=logits_RV.device)
         output = self._sampler.sample(logits_RV, rows, positions_R, masks)
         self._rows.last_token_W[rows] = output.token_ids_R
         return output
+
+    def _share(
+        self,
+        plan: StepPlan,
+        agreement: StepAgreement,
+        output: SampleOutput | SampleResult | None,
+    ) -> None:
+        """The rows of every rank remember what was drawn. RankLostError where one disagrees."""
+        assert output is None or isinstance(output, SampleOutput), "ranks sample on torch"
+        token_ids_R = agreement.share(plan, None if output is None else output.token_ids_R)
+        rows = [plan.run_rows[run] for run in plan.sample_runs]
+        self._rows.last_token_W[rows] = token_ids_R
 
     def collect(self, handle: StepHandle) -> StepResult:
         """What the step produced, as host lists."""
@@ -126,17 +155,26 @@ class TorchExecutor:
     def close(self) -> None:
         """Nothing to stop; memory goes with the object."""
 
-    def _score_prompt(self, handle: StepHandle, span: PromptLogprobSpan) -> PromptScores:
+    def _score_prompt(self, handle: StepHandle, span: PromptLogprobSpan) -> None:
+        """Score the targets of ``span``; where another rank does, compute our share of it."""
         plan = handle.plan
+        first = handle.offsets[span.run] + span.start - 1 - plan.run_starts[span.run]
+        hidden_TE = handle.hidden_TE[first : first + len(span.targets)]
+        chunk_rows = logits_chunk_rows(self._model.spec.vocab_size)
+        if not self._is_drawing:
+            for part_TE in hidden_TE.split(chunk_rows):
+                self._model.compute_logits(part_TE)
+            return
         setup = self._sampling.setups[plan.run_rows[span.run]]
         assert setup is not None and setup.logprobs is not None
-        first = handle.offsets[span.run] + span.start - 1 - plan.run_starts[span.run]
-        return prompt_logprobs(
-            handle.hidden_TE[first : first + len(span.targets)],
-            self._model.compute_logits,
-            span.targets,
-            setup.logprobs,
-            chunk_rows=logits_chunk_rows(self._model.spec.vocab_size),
+        handle.prompt_logprobs.append(
+            prompt_logprobs(
+                hidden_TE,
+                self._model.compute_logits,
+                span.targets,
+                setup.logprobs,
+                chunk_rows=chunk_rows,
+            )
         )
 
 

@@ -9,6 +9,7 @@ open from the start, but enters the engine only when its grammar is ready; nobod
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -132,6 +133,15 @@ class InProcessClient:
         """Wait for the engine's end; the fault that ended it, None where it was closed."""
         self._thread.join()
         return self._fault
+
+    def fail(self, fault: Exception) -> None:
+        """End the engine as failed by ``fault``. From any thread, without waiting."""
+
+        def raise_it() -> None:
+            raise fault
+
+        with contextlib.suppress(EngineDeadError):
+            self._post(raise_it)
 
     def close(self) -> None:
         """See :class:`EngineClient`. Safe to call twice."""

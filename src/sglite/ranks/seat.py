@@ -1,0 +1,76 @@
+"""One rank's place among the others, and what follows from it for its share of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sglite.config import EngineConfig
+from sglite.config_values import device_type
+from sglite.distributed.layout import RankLayout
+from sglite.distributed.open_groups import RankGroups, open_file_store, open_groups
+from sglite.executors.step_agreement import StepAgreement
+from sglite.host.share import HostShare
+from sglite.models.layers.parallel import ModelShare, TensorParallel
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Rank ``rank`` of ``layout``, in its ``groups``."""
+
+    layout: RankLayout
+    rank: int
+    groups: RankGroups
+
+    @property
+    def draws(self) -> bool:
+        """True for the rank that draws tokens: the first of the last stage."""
+        return self.rank == self.layout.ranks_of_stage(self.layout.pp_size - 1)[0]
+
+    def model_share(self, num_layers: int) -> ModelShare:
+        """What the rank holds of a model of so many layers."""
+        layout, stage = self.layout, self.layout.stage(self.rank)
+        tp = TensorParallel(layout.tp_rank(self.rank), layout.tp_size, self.groups.stage)
+        if layout.pp_size == 1:
+            return ModelShare(tp=tp, mlp=tp)
+        return ModelShare(
+            tp=tp,
+            mlp=tp,
+            layers=layout.layers_of_stage(stage, num_layers),
+            is_first_stage=stage == 0,
+            is_last_stage=stage == layout.pp_size - 1,
+        )
+
+    def agreement(self, max_rows: int, device: torch.device) -> StepAgreement:
+        """How the rank's steps are joined with the others'."""
+        assert self.groups.ranks is not None, "an engine of one rank agrees with itself"
+        drawing_rank = self.layout.ranks_of_stage(self.layout.pp_size - 1)[0]
+        return StepAgreement(
+            self.groups.ranks, max_rows=max_rows, device=device, drawing_rank=drawing_rank
+        )
+
+
+def host_share(layout: RankLayout, rank: int) -> HostShare:
+    """The rank's part of its machine."""
+    return HostShare(rank % layout.ranks_per_node, layout.ranks_per_node)
+
+
+def device_of(config: EngineConfig, layout: RankLayout, rank: int) -> str:
+    """Where the rank computes: the GPU with its number among those of its machine, or the CPU."""
+    if device_type(config.device) != "cuda":
+        return config.device
+    first = int(config.device.partition(":")[2] or 0)
+    return f"cuda:{first + rank % layout.ranks_per_node}"
+
+
+def take_seat(config: EngineConfig, layout: RankLayout, rank: int, store_path: str) -> Seat:
+    """Meet the other ranks of this machine. RankLostError where one does not come in time."""
+    kind = device_type(config.device)
+    if kind == "cuda":
+        torch.cuda.set_device(device_of(config, layout, rank))
+    timeout_s = config.dist_timeout_s
+    store = open_file_store(Path(store_path), layout.num_ranks, timeout_s=timeout_s)
+    groups = open_groups(layout, rank, store, device_type=kind, timeout_s=timeout_s)
+    return Seat(layout, rank, groups)
