@@ -62,6 +62,17 @@ def test_sums_are_added_in_the_order_of_the_ranks(num_ranks):
         assert all(torch.equal(result[index], expected) for result in results)
 
 
+def test_integers_wrap_around():
+    most = torch.iinfo(torch.int64).max
+
+    def work(ranks: Any, rank: int) -> list[int]:
+        x = torch.tensor([most, rank])
+        ranks.all_reduce(x)
+        return x.tolist()
+
+    assert on_ranks(3, work) == [[most - 2, 3]] * 3
+
+
 def test_ranks_get_what_one_has_and_the_first_what_all_have():
     shapes = [(1, 5), (7, 33), (2, 2 * SLOT_FLOATS + 9)]
 
@@ -113,9 +124,25 @@ def test_a_rank_that_runs_ahead_overwrites_nothing():
 def test_a_rank_that_does_not_come_ends_the_wait():
     region = region_of(2)
     ranks = _cpu.SharedRanks(region, 0, 2, 0.1)
-    _cpu.SharedRanks(region, 1, 2, 0.1)  # is there, in a process that lives
+    other = _cpu.SharedRanks(region, 1, 2, 0.1)  # is there, in a process that lives
     with pytest.raises(RuntimeError, match="rank 1 did not come"):
         ranks.all_reduce(torch.ones(4))
+    del other
+
+
+def test_a_rank_that_has_left_ends_the_wait_at_once():
+    region = region_of(2)
+    ranks = _cpu.SharedRanks(region, 0, 2, 600.0)
+    other = _cpu.SharedRanks(region, 1, 2, 600.0)
+    x = torch.ones(4)
+    thread = threading.Thread(target=other.all_reduce, args=(torch.ones(4),))
+    thread.start()
+    ranks.all_reduce(x)
+    thread.join()
+    assert x.tolist() == [2.0] * 4
+    del other, thread
+    with pytest.raises(RuntimeError, match="rank 1 has ended"):
+        ranks.all_reduce(x)
 
 
 RANK_THAT_ENDS = """
@@ -136,7 +163,7 @@ def test_a_rank_whose_process_has_ended_is_noticed_at_once(tmp_path):
         region = mmap.mmap(file.fileno(), 0)
     ranks = _cpu.SharedRanks(region, 0, 2, 600.0)
     subprocess.run([sys.executable, "-c", RANK_THAT_ENDS, _cpu.__file__, str(path)], check=True)
-    with pytest.raises(RuntimeError, match="process of rank 1 has ended"):
+    with pytest.raises(RuntimeError, match="rank 1 has ended"):
         ranks.all_reduce(torch.ones(4))
 
 
@@ -148,7 +175,7 @@ def test_what_does_not_fit_is_refused():
         _cpu.SharedRanks(region, 2, 2, 1.0)
     ranks = _cpu.SharedRanks(region, 0, 2, 1.0)
     with pytest.raises(ValueError, match="float32"):
-        ranks.all_reduce(torch.ones(4, dtype=torch.int64))
+        ranks.all_reduce(torch.ones(4, dtype=torch.int32))
     with pytest.raises(ValueError, match="no such rank"):
         ranks.broadcast(torch.ones(4), 2)
     with pytest.raises(ValueError, match="parts of all ranks"):

@@ -69,7 +69,7 @@ class SharedRanks:
         """Memory that so many ranks need."""
 
     def all_reduce(self, x: Array) -> None:
-        """The sum over ranks, float32, in place: the same bits everywhere."""
+        """The sum over ranks, float32 or int64, in place: the same bits everywhere."""
 
     def broadcast(self, x: Array, source: int) -> None:
         """What rank ``source`` has, in place."""

@@ -25,9 +25,13 @@ public:
           ranks_((uint8_t*)region.data(), region.nbytes(), rank, num_ranks, timeout_s) {}
 
     void all_reduce(Array x) {
-        require(x.dtype() == nb::dtype<float>(), "x must be float32");
+        const bool is_float = x.dtype() == nb::dtype<float>();
+        require(is_float || x.dtype() == nb::dtype<int64_t>(), "x must be float32 or int64");
         nb::gil_scoped_release release;
-        ranks_.all_reduce((float*)x.data(), x.size());
+        if (is_float)
+            ranks_.all_reduce((float*)x.data(), x.size());
+        else
+            ranks_.all_reduce((uint64_t*)x.data(), x.size());
     }
 
     void broadcast(Array x, int source) {

@@ -25,6 +25,7 @@ constexpr size_t kSlotBytes = 256 << 10;
 constexpr int kSpins = 4000;              // some 50 to 100 microseconds
 constexpr double kYieldSeconds = 0.005;   // then naps: whoever is that late may be gone
 constexpr double kLookSeconds = 0.05;     // between looks at whether the other still lives
+constexpr int64_t kHasLeft = -1;  // in place of a process
 constexpr int kNoHandle = -1, kUnknown = -2, kEnded = -3;
 
 double seconds_since(Clock::time_point start) {
@@ -73,6 +74,7 @@ SharedRanks::SharedRanks(uint8_t* region, size_t region_bytes, int rank, int num
 }
 
 SharedRanks::~SharedRanks() {
+    place(rank_).process.store(kHasLeft, std::memory_order_release);
 #if defined(__linux__)
     for (const int handle : handles_)
         if (handle >= 0) close(handle);
@@ -114,43 +116,46 @@ void SharedRanks::wait_patiently(int rank, uint64_t step) {
         // It may have come to the step and ended since.
         const bool is_gone = has_ended(rank);
         if (place(rank).arrived.load(std::memory_order_acquire) >= step) return;
-        if (is_gone) throw std::runtime_error("the process of rank " + std::to_string(rank) +
-                                              " has ended");
+        if (is_gone) throw std::runtime_error("rank " + std::to_string(rank) + " has ended");
         if (waited > timeout_s_)
             throw std::runtime_error("rank " + std::to_string(rank) + " did not come");
     }
 }
 
 bool SharedRanks::has_ended(int rank) {
+    const int64_t process = place(rank).process.load(std::memory_order_acquire);
+    if (process == kHasLeft) return true;
 #if defined(__linux__)
-    const int64_t process = place(rank).process.load(std::memory_order_relaxed);
     int& handle = handles_[rank];
     if (handle == kNoHandle && process) handle = open_process(process);
     if (handle < 0) return handle == kEnded;
     pollfd ended{handle, POLLIN, 0};
     return poll(&ended, 1, 0) == 1;
 #else
-    (void)rank;
     return false;
 #endif
 }
 
-void SharedRanks::all_reduce(float* x, size_t count) {
-    constexpr size_t kMost = kSlotBytes / sizeof(float);
+template <class Number>
+void SharedRanks::all_reduce(Number* x, size_t count) {
+    constexpr size_t kMost = kSlotBytes / sizeof(Number);
     for (size_t done = 0; done < count; done += kMost) {
         const size_t size = std::min(kMost, count - done);
-        float* const part = x + done;
+        Number* const part = x + done;
         begin_step();
-        memcpy(slot(rank_), part, size * sizeof(float));
+        memcpy(slot(rank_), part, size * sizeof(Number));
         arrive();
         for (int rank = 0; rank < num_ranks_; ++rank) wait_for(rank, step_);
-        memcpy(part, slot(0), size * sizeof(float));
+        memcpy(part, slot(0), size * sizeof(Number));
         for (int rank = 1; rank < num_ranks_; ++rank) {
-            const float* const other = (const float*)slot(rank);
+            const Number* const other = (const Number*)slot(rank);
             for (size_t i = 0; i < size; ++i) part[i] += other[i];
         }
     }
 }
+
+template void SharedRanks::all_reduce(float*, size_t);
+template void SharedRanks::all_reduce(uint64_t*, size_t);
 
 void SharedRanks::broadcast(uint8_t* bytes, size_t count, int source) {
     for (size_t done = 0; done < count; done += kSlotBytes) {

@@ -22,7 +22,9 @@ public:
 
     // All of these throw std::runtime_error where a rank is later than the timeout or has ended.
     // The sum over ranks, in place, added in the order of the ranks: the same bits everywhere.
-    void all_reduce(float* x, size_t count);
+    // Number: float, or uint64_t, whose sums wrap around.
+    template <class Number>
+    void all_reduce(Number* x, size_t count);
     // What rank `source` has, in place.
     void broadcast(uint8_t* bytes, size_t count, int source);
     // At rank 0 the rows of all ranks' parts side by side in `joined`; elsewhere that is not read.
