@@ -41,6 +41,7 @@ class PagedSequences:
         num_pages: int,
         seed: int = 0,
         kv_dtype: torch.dtype | None = None,
+        layers: range | None = None,
     ) -> None:
         self.decoder = decoder
         self.page_size = page_size
@@ -54,6 +55,7 @@ class PagedSequences:
             dtype=kv_dtype or decoder.dtype,
             layout=decoder.kv_layout,
             has_spare_page=True,
+            layers=layers,
         )
         poison(self.pool)
         shuffle = random.Random(seed)

@@ -26,6 +26,7 @@ WITHOUT_A_MODULE = {
     "kernels/cpu/test_sample.py": "kernels/cpu/sample.h",
     "kernels/cpu/test_shared_ranks.py": "kernels/cpu/shared_ranks.cpp",
     "lang/test_constrained.py": "programs and grammars together",
+    "models/test_shares.py": "decoders of several ranks together, against one",
     "models/test_bad_model_directory.py": "everything that reads a model directory",
     "test_import_contract.py": "the layers of the whole package",
     "test_public_docs.py": "docstrings of the whole package",

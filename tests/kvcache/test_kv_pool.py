@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sglite.kernels.page_copy import copy_pages
 from sglite.kvcache.groups import KVGroup
 from sglite.kvcache.kv_pool import KVPool, kv_dtype_name, resolve_kv_dtype, row_bytes
 
@@ -33,6 +34,19 @@ def test_a_spare_page_lies_behind_those_of_the_allocators(pool):
     assert [spacious.layer(layer).k_SKD.shape[0] for layer in range(3)] == [24, 16, 24]
     with pytest.raises(AssertionError, match="without a spare page"):
         pool.spare_page(0)
+
+
+def test_a_stage_stores_its_layers_alone():
+    stage = KVPool([FULL, WINDOW], [5, 3], dtype=torch.bfloat16, layers=range(2, 3), **SHAPE)
+    assert [tuple(storage.shape[:3]) for storage in stage.storage] == [(1, 2, 5), (0, 2, 3)]
+    assert stage.layer(2).k_SKD.shape == (20, 2, 8)
+    sizes = [
+        KVPool.bytes_per_page(group, dtype=torch.bfloat16, layers=range(2, 3), **SHAPE)
+        for group in stage.groups
+    ]
+    assert sizes == [2 * 4 * 2 * 8 * 2, 0] and stage.num_bytes == 5 * sizes[0]
+    for storage in stage.storage:  # also of a group that has no layer here
+        copy_pages(storage, torch.tensor([0]), torch.tensor([1]))
 
 
 def test_it_starts_at_zero(pool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from functools import lru_cache
@@ -11,17 +12,23 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError
 from sglite.executors.forward_batch import AttentionMetadata
-from sglite.models.decoder import Decoder
+from sglite.make_model.presets import FAMILIES, preset_config
+from sglite.models.decoder import Decoder, weights_bytes
+from sglite.models.hf_config import HFConfig
 from sglite.models.layers.attention import SelfAttention
 from sglite.models.layers.parallel import ModelShare, TensorParallel
+from sglite.models.registry import spec_from_hf
+from sglite.models.weight_map import weight_map
 from tests.covering import covering_array
 from tests.model_harness import (
     PagedSequences,
     Reference,
     check_forced,
     check_greedy,
+    hf_config_of,
     largest_error,
     load_decoder,
     num_comparable,
@@ -148,6 +155,45 @@ def test_an_uneven_split_is_refused_by_name():
 
     with pytest.raises(ConfigError, match=r"tp_size 3 does not divide num_attention_heads \(4\)"):
         Decoder(spec, share=ModelShare(tp=TensorParallel(0, 3), mlp=TensorParallel(0, 3)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_a_rank_has_its_part_of_the_weights_and_what_is_replicated(family, size):
+    config = preset_config(family, "tiny", {"num_attention_heads": 8, "num_key_value_heads": 2})
+    spec = replace(spec_from_hf(HFConfig.from_dict(config)), o_bias=True, mlp_bias=True)
+    ideal = 0.0
+    for name, target in weight_map(spec).items():
+        parts = size
+        if "norm" in name or name.endswith(("o_proj.bias", "down_proj.bias")):
+            parts = 1
+        elif "k_proj" in name or "v_proj" in name:
+            parts = min(size, spec.num_kv_heads)
+        ideal += 4 * math.prod(target.shape) / parts
+    for rank in range(size):
+        share = ModelShare.of(RankLayout(size), rank, spec.num_layers)
+        assert weights_bytes(spec, torch.float32, share) == pytest.approx(ideal, rel=0.05)
+
+
+def test_the_whole_takes_what_the_parameters_take():
+    for row in PAIRWISE[:3]:
+        spec = spec_from_hf(hf_config_of(make_model(row)))
+        assert weights_bytes(spec, torch.bfloat16, ModelShare()) == 2 * spec.num_parameters
+
+
+def test_a_stage_has_only_its_layers():
+    spec = load_decoder(case_for(PLAIN).model).spec
+    stages = [Decoder(spec, share=ModelShare.of(RankLayout(1, 3), rank, 3)) for rank in range(3)]
+
+    assert [list(stage.layer_numbers) for stage in stages] == [[0], [1], [2]]
+    assert [len(stage.blocks()) for stage in stages] == [1, 1, 1]
+    assert [stage.embed_tokens is not None for stage in stages] == [True, False, False]
+    assert [stage.norm is not None for stage in stages] == [False, False, True]
+    assert [stage.lm_head is not None for stage in stages] == [False, False, True]
+    tied = Decoder(replace(spec, tie_word_embeddings=True), share=stages[2].share)
+    assert tied.embed_tokens is not None and tied.lm_head is None
+    with pytest.raises(AssertionError, match="the head is on the last stage"):
+        stages[0].compute_logits(torch.zeros(1, spec.hidden_size))
 
 
 # Mutations: each must make the comparison above fail, else it proves nothing.

@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, ModelLoadError
 from sglite.make_model import make_model
 from sglite.models import loader
-from sglite.models.layers.parallel import ModelShare, TensorParallel
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.loader import load_model, read_model_info
 from sglite.models.quantization import Quantization
 
@@ -100,15 +101,74 @@ def test_dummy_weights_are_drawn_where_the_model_lies(tmp_path, monkeypatch):
     assert set(devices) == {"meta"}
 
 
+def share_of(rank, **sizes):
+    return ModelShare.of(RankLayout(**sizes), rank, SIZES["num_hidden_layers"])
+
+
 def test_ranks_hold_their_shares(tmp_path):
     make(tmp_path)
     whole = load_model(tmp_path, dtype="float32").model
-    splits = [TensorParallel(rank, 2) for rank in (0, 1)]
-    shares = [ModelShare(tp=split, mlp=split) for split in splits]
+    shares = [share_of(rank, tp_size=2) for rank in (0, 1)]
     ranks = [load_model(tmp_path, dtype="float32", share=share).model for share in shares]
     for part, dim in (("layers.1.mlp.down.weight", 1), ("embed_tokens.weight", 0)):
         joined = torch.cat([parameters(rank)[part] for rank in ranks], dim=dim)
         assert torch.equal(joined, parameters(whole)[part])
+
+
+@pytest.mark.parametrize("load_format", ["safetensors", "dummy"])
+def test_stages_hold_the_whole_model_s_weights_of_their_layers(tmp_path, caplog, load_format):
+    make(tmp_path)
+    options = {"dtype": "float32", "load_format": load_format}
+    whole = parameters(load_model(tmp_path, **options).model)
+    found = {}
+    for rank in (0, 1):
+        loaded = load_model(tmp_path, share=share_of(rank, pp_size=2), **options)
+        assert loaded.num_bytes == sum(each.nbytes for each in loaded.model.parameters())
+        assert loaded.share.layers == range(rank, rank + 1)
+        found |= parameters(loaded.model)
+    assert set(found) == set(whole)
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+    assert not caplog.records, "another stage's tensors are not unexpected"
+
+
+def test_dummy_weights_of_a_rank_are_the_whole_model_s(tmp_path):
+    make(tmp_path, vocab_size=301)
+    share = share_of(1, tp_size=2)
+    whole = load_model(tmp_path, dtype="float32", load_format="dummy").model
+    rank = load_model(tmp_path, dtype="float32", load_format="dummy", share=share).model
+    assert torch.equal(rank.embed_tokens.weight[:150], whole.embed_tokens.weight[151:])
+    assert not rank.embed_tokens.weight[150].any()
+
+
+def test_a_rank_reads_only_its_part(tmp_path):
+    """What another rank reads may even be no number."""
+    make(tmp_path)
+    name = "model.layers.1.mlp.down_proj.weight"
+    edit_weights(tmp_path, lambda tensors: tensors[name][:, -1].fill_(torch.nan))
+    load_model(tmp_path, share=share_of(0, tp_size=2))
+    load_model(tmp_path, share=share_of(0, pp_size=2))
+    for share in (share_of(1, tp_size=2), share_of(1, pp_size=2)):
+        with pytest.raises(ModelLoadError, match=r"down_proj\.weight' holds NaN"):
+            load_model(tmp_path, share=share)
+
+
+def test_a_rank_misses_what_only_others_read(tmp_path):
+    make(tmp_path)
+    edit_weights(tmp_path, lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight"))
+    with pytest.raises(ModelLoadError, match=r"missing tensor 'model\.layers\.1\.mlp\.up_proj"):
+        load_model(tmp_path, share=share_of(0, pp_size=2))
+
+
+def test_shares_that_are_all_padding_are_loaded(tmp_path):
+    make(tmp_path, intermediate_size=5)
+    share = share_of(3, tp_size=4)
+    model = load_model(tmp_path, dtype="float16", share=share).model
+    assert not model.blocks()[0].mlp.down.weight.any()
+
+
+def test_only_whole_models_are_quantized(tmp_path):
+    with pytest.raises(ConfigError, match=r"^quantization needs a whole model in each rank"):
+        load_model(tmp_path, quantization=Quantization.of("int8", 32), share=share_of(0, tp_size=2))
 
 
 def test_the_weights_are_in_memory_once(tmp_path):

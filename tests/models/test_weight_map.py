@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from sglite.models.decoder import Decoder
 from sglite.models.layers.parallel import ModelShare
 from sglite.models.registry import spec_from_hf
 from sglite.models.spec import DecoderSpec
-from sglite.models.weight_map import WeightTarget, is_ignored, weight_map
+from sglite.models.weight_map import Span, WeightTarget, is_ignored, weight_map
 from tests.models.configs import make_hf_config
 
 SPEC = spec_from_hf(make_hf_config(attention_bias=True, mlp_bias=True))
@@ -95,6 +97,55 @@ def test_with_more_ranks_than_kv_heads_neighbours_hold_the_same_head():
 def test_an_uneven_split_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"tp_size 3 does not divide num_attention_heads \(8\)"):
         weight_map(SPEC, split(0, 3))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(
+    "layout", [RankLayout(2), RankLayout(4), RankLayout(1, 3), RankLayout(2, 2)], ids=str
+)
+def test_the_parts_of_all_ranks_are_the_whole(layout, tied):
+    """Each element is read once; by all ranks of a stage where it is replicated."""
+    config = make_hf_config(mlp_bias=True, vocab_size=259, intermediate_size=90)
+    spec = replace(spec_from_hf(config), tie_word_embeddings=tied)
+    readers = {name: torch.zeros(target.shape) for name, target in weight_map(spec).items()}
+    for rank in range(layout.num_ranks):
+        share = ModelShare.of(layout, rank, spec.num_layers)
+        for name, target in weight_map(spec, share).items():
+            assert target.shape == readers[name].shape
+            target.part(readers[name]).add_(1)
+    for name, counts in readers.items():
+        is_kv = "k_proj" in name or "v_proj" in name
+        expected = 1
+        if "norm" in name or name.endswith("down_proj.bias"):
+            expected = layout.tp_size
+        elif is_kv and layout.tp_size > spec.num_kv_heads:
+            expected = layout.tp_size // spec.num_kv_heads
+        elif "embed" in name and tied and layout.pp_size > 1:
+            expected = 2
+        assert (counts == expected).all(), name
+
+
+def test_lanes_read_whole_attention_and_parts_of_the_mlps():
+    lane = weight_map(SPEC, ModelShare.of(RankLayout(2, num_lanes=2), 1, 4))
+
+    assert lane[f"{PREFIX}.q_proj.weight"] == weight_map(SPEC)[f"{PREFIX}.q_proj.weight"]
+    assert lane["model.layers.2.mlp.up_proj.weight"].take == Span(0, 48, 48)
+
+
+def test_padding_is_zero_in_memory_that_was_not():
+    config = make_hf_config(mlp_bias=True, vocab_size=7, intermediate_size=5)
+    spec, tensors = spec_from_hf(config), []
+    for rank in range(4):
+        decoder = Decoder(spec, share=split(rank, 4))
+        for name, target in decoder.load_plan().items():
+            decoder.write(name, target, torch.ones(target.shape))
+        tensors.append((decoder.embed_tokens.weight, decoder.blocks()[0].mlp))
+
+    assert [weight[:, 0].tolist() for weight, _ in tensors] == [[1, 1]] * 3 + [[1, 0]]
+    gate_up = [mlp.gate_up.bias.tolist() for _, mlp in tensors]
+    assert gate_up == [[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]
+    assert [mlp.down.weight[0].tolist() for _, mlp in tensors][2:] == [[1, 0], [0, 0]]
+    assert all(mlp.down.bias.tolist() == [1] * 64 for _, mlp in tensors)
 
 
 def test_a_wrong_shape_is_refused_by_name_before_anything_is_written():
