@@ -13,7 +13,6 @@ from sglite.config import EngineConfig
 from sglite.config_values import device_type
 from sglite.device import Device
 from sglite.distributed.layout import RankLayout
-from sglite.distributed.open_groups import RankGroups
 from sglite.engine.engine import Engine
 from sglite.engine.output_processor import MakeConstraint, MakeStopChecker, OutputProcessor
 from sglite.errors import ConfigError
@@ -89,8 +88,7 @@ def assemble_engine(
     memory does not suffice, before any large allocation, RankLostError where a rank fails.
     """
     layout = RankLayout.of(config)
-    own = Seat(layout, 0, RankGroups()).model_share(info.spec.num_layers)
-    memory = plan_share(config, info, own, host_share(layout, 0))
+    memory = plan_share(config, info, host_share(layout, 0))
     config = dataclasses.replace(config, context_length=memory.context_length)
     config = _without_unsound_sharing(config, info.spec)
     leadership = None
@@ -179,16 +177,14 @@ def _log_ready(parts: EngineParts, info: ModelInfo) -> None:
     logger.info("engine_ready", extra={"fields": fields})
 
 
-def plan_share(
-    config: EngineConfig, info: ModelInfo, share: ModelShare, host: HostShare
-) -> MemoryPlan:
-    """The memory of a rank that has ``share`` of the model and ``host`` of this machine.
+def plan_share(config: EngineConfig, info: ModelInfo, host: HostShare) -> MemoryPlan:
+    """The memory of a rank that has ``host`` of this machine; its threads are settled as well.
 
-    Its threads are settled as well. Raises ConfigError where the memory does not suffice.
+    Raises ConfigError where the memory does not suffice.
     """
-    memory = plan_for_config(config, info, share=share, host=host)
+    memory = plan_for_config(config, info, host_share=host)
     if config.device == "cpu":
-        settle_threads(config.cpu_cores, host)
+        settle_threads(config.cpu_cores, host_share=host)
     return memory
 
 

@@ -10,9 +10,8 @@ one.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
-from typing import Any
 
 from sglite.executors.executor import Executor
 from sglite.executors.threaded_executor import ThreadedExecutor, ThreadedHandle
@@ -40,6 +39,7 @@ class LeaderExecutor:
     def __init__(self, inner: Executor, team: RankTeam) -> None:
         self._inner = ThreadedExecutor(inner)
         self._team = team
+        self._has_failed = False
 
     def launch(self, plan: StepPlan) -> LeaderHandle:
         """Begin a step on all ranks. Raises RankLostError."""
@@ -59,25 +59,23 @@ class LeaderExecutor:
         """Wait for the step. RankLostError, or why a rank failed, where it cannot end."""
         result = handle.inner.result
         assert result is not None, "a step is sampled before it is collected"
-        self._wait(result)
         try:
+            while not wait([result], timeout=LOOK_S).done:
+                self._team.links.check()
             return self._inner.collect(handle.inner)
         except Exception as error:
+            self._has_failed = True
             # The others' end may be the cause of ours, and they know more of it.
             cause = self._team.links.cause_of(error)
             if cause is error:
                 raise
             raise cause from error
 
-    def _wait(self, result: Future[Any]) -> None:
-        while not wait([result], timeout=LOOK_S).done:
-            self._team.links.check()
-
     def close(self) -> None:
         """End all ranks; our own thread is not waited for where it may hang."""
-        is_lost = self._team.links.loss is not None
-        self._team.close()
-        if is_lost:
+        if self._has_failed or self._team.links.loss is not None:
+            self._team.kill()
             self._inner.abandon()
-        else:
-            self._inner.close()
+            return
+        self._team.close()
+        self._inner.close()

@@ -28,6 +28,7 @@ class Leadership:
         launched = launch_ranks(config, layout, model_directory)
         team = launched.team
         try:
+            team.settle("started", 0)  # loading torch may take longer than dist_timeout_s
             seat = team.watched(lambda: take_seat(config, layout, 0, launched.store_path))
         except BaseException:
             team.close()

@@ -11,8 +11,8 @@ import msgspec
 
 from sglite.scheduler.plan import StepPlan, StepResult
 
-Phase = Literal["planned", "loaded", "ready"]
-"""How far a rank has come: memory is planned, weights are there, it waits for plans."""
+Phase = Literal["started", "planned", "loaded", "ready"]
+"""How far a rank has come: it runs, memory is planned, weights are there, it waits for plans."""
 
 
 class Proceed(msgspec.Struct, tag="proceed", frozen=True):

@@ -36,10 +36,10 @@ class LaunchedRanks:
 def launch_ranks(
     config: EngineConfig, layout: RankLayout, model_directory: Path, *, module: str = MODULE
 ) -> LaunchedRanks:
-    """Start ranks 1 and on, which begin to load. ``config`` is settled; ``module`` is their program.
+    """Start ranks 1 and on, which begin to load. ``config`` is settled, ``module`` their program.
 
     What they share has no name but for the file where they meet, in a directory of its own that is
-    removed with the team. Raises ConfigError where that cannot be made, EngineDeadError where no
+    removed when they have met. Raises ConfigError where that cannot be made, EngineDeadError where no
     process can.
     """
     ranks = range(1, layout.num_ranks)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -34,7 +35,9 @@ def main() -> NoReturn:
     faulthandler.register(signal.SIGUSR1, all_threads=False)
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     settings = read_settings()
-    threading.Thread(target=_end_with_leader, name="leader-watch", daemon=True).start()
+    threading.Thread(
+        target=_end_with_leader, args=(settings.store_path,), name="leader-watch", daemon=True
+    ).start()
     # Ranks wait for each other in every layer; threads that spin meanwhile take their cores.
     set_default_environment(OMP_WAIT_POLICY="passive")  # before torch is loaded
     from sglite.ranks.rank_worker import RankWorker
@@ -59,14 +62,16 @@ def _read(num_bytes: int) -> bytes:
     return data
 
 
-def _end_with_leader() -> None:
-    """The leader says nothing here any more: what can be read is its end."""
+def _end_with_leader(store_path: str | None) -> None:
+    """The leader says nothing here any more: what can be read is its end. Nothing of it stays."""
     while True:
         try:
             if not os.read(STDIN_FD, 1):
                 break
         except OSError:
             break
+    if store_path is not None:
+        shutil.rmtree(os.path.dirname(store_path), ignore_errors=True)
     os._exit(EXIT_FAULT)
 
 

@@ -18,6 +18,8 @@ from sglite.ranks.rank_links import RankLinks
 
 CLOSE_S = 5.0
 """What ranks may take to end after they were told to."""
+EXIT_S = 1.0
+"""What one that has said its last word may take to end."""
 KILL_S = 10.0
 """What a killed process may take to vanish; only a broken kernel needs longer."""
 LOOK_S = 0.1
@@ -47,7 +49,7 @@ class Fanout:
 class RankTeam:
     """The other ranks. ``processes`` are those of this machine, by rank.
 
-    ``release`` gives back what they shared with us once they have ended.
+    ``release`` removes what they needed to meet; it may be called more than once.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class RankTeam:
         Returns the smallest number of pages that any rank has room for, ours being ``num_pages``.
         """
         num_pages = min([num_pages, *(at.num_pages for at in self.links.wait_for(phase))])
+        if phase != "started":
+            self._release()  # they have met
         self.sender.send(encode(Proceed(phase, num_pages)))
         return num_pages
 
@@ -94,28 +98,34 @@ class RankTeam:
         """Tell all ranks to end, and end those that do not. Safe to repeat."""
         if self._is_closed:
             return
-        self._is_closed = True
         self.links.begin_closing()
         if self.links.loss is None:
             with contextlib.suppress(RankLostError, OSError):
                 self.sender.send(encode(Close()))
             self.links.wait_until_ended(CLOSE_S)
+            self._wait_for_processes(EXIT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End all ranks now. Safe to repeat."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.links.begin_closing()
         self.sender.close()
         self.links.close()
-        self._end_processes()
-        self._release()
-
-    def _end_processes(self) -> None:
-        """Those that had their chance are killed."""
-        deadline_s = time.monotonic() + (0.0 if self.links.loss is not None else 1.0)
         for rank, process in self._processes.items():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline_s - time.monotonic()))
             if process.poll() is None:
                 logger.warning("rank_killed", extra={"fields": {"rank": rank}})
                 process.kill()
+        self._wait_for_processes(KILL_S)
+        self._release()
+
+    def _wait_for_processes(self, timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        for process in self._processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(KILL_S)
+                process.wait(max(0.0, deadline_s - time.monotonic()))
 
 
 def _settle(future: Future[Any], work: Callable[[], Any]) -> None:

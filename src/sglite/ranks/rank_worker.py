@@ -69,11 +69,12 @@ class RankWorker:
 
     def _work(self) -> None:
         settings = self._settings
+        self._come_to("started", 0)
         seat = self.meet()
         config = self._config.replace(device=device_of(self._config, self._layout, seat.rank))
         info = read_model_info(settings.model_directory)
         share = seat.model_share(info.spec.num_layers)
-        memory = plan_share(config, info, share, host_share(self._layout, seat.rank))
+        memory = plan_share(config, info, host_share(self._layout, seat.rank))
         self._come_to("planned", memory.num_pages)
         model = load_model(
             Path(settings.model_directory),

@@ -13,7 +13,7 @@ from sglite.distributed.layout import RankLayout
 from sglite.distributed.open_groups import RankGroups, open_file_store, open_groups
 from sglite.executors.step_agreement import StepAgreement
 from sglite.host.share import HostShare
-from sglite.models.layers.parallel import ModelShare, TensorParallel
+from sglite.models.layers.parallel import ModelShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,7 @@ class Seat:
 
     def model_share(self, num_layers: int) -> ModelShare:
         """What the rank holds of a model of so many layers."""
-        layout, stage = self.layout, self.layout.stage(self.rank)
-        tp = TensorParallel(layout.tp_rank(self.rank), layout.tp_size, self.groups.stage)
-        if layout.pp_size == 1:
-            return ModelShare(tp=tp, mlp=tp)
-        return ModelShare(
-            tp=tp,
-            mlp=tp,
-            layers=layout.layers_of_stage(stage, num_layers),
-            is_first_stage=stage == 0,
-            is_last_stage=stage == layout.pp_size - 1,
-        )
+        return ModelShare.of(self.layout, self.rank, num_layers, self.groups.stage)
 
     def agreement(self, max_rows: int, device: torch.device) -> StepAgreement:
         """How the rank's steps are joined with the others'."""

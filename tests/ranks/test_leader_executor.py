@@ -1,0 +1,171 @@
+"""An engine of several ranks gives the tokens of one, and ends loudly where they part."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+
+from sglite.errors import RankLostError
+from sglite.executors.executor import Executor
+from sglite.models.hf_config import HFConfig
+from sglite.models.registry import spec_from_hf
+from sglite.models.spec import DecoderSpec
+from sglite.request import LogprobParams, SamplingParams
+from sglite.scheduler.plan import StepPlan
+from tests.engine.harness import GREEDY, Driver
+from tests.ranks.thread_ranks import decoder_of, random_weights, thread_ranks
+
+NUM_PAGES = 40
+
+
+@pytest.fixture(scope="module")
+def spec() -> DecoderSpec:
+    return spec_from_hf(
+        HFConfig.from_dict(
+            {
+                "architectures": ["Qwen3ForCausalLM"],
+                "num_hidden_layers": 2,
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+                "head_dim": 8,
+                "vocab_size": 101,
+                "max_position_embeddings": 512,
+                "rms_norm_eps": 1e-6,
+                "rope_theta": 10000.0,
+                "tie_word_embeddings": False,
+            }
+        )
+    )
+
+
+def add_requests(driver: Driver) -> None:
+    """Shared prefixes, long prompts, sampling, penalties, scores of prompts and answers."""
+    shuffle = random.Random(3)
+    shared = [shuffle.randrange(101) for _ in range(20)]
+    for number in range(10):
+        prompt = shared[: 5 + 2 * number] + [shuffle.randrange(101) for _ in range(3)]
+        traits: dict[str, Any] = {}
+        if number % 3 == 1:
+            sampling = SamplingParams(temperature=1.0, ignore_eos=True, presence_penalty=0.5)
+            traits = {"sampling": sampling, "seed": number}
+        if number % 4 == 2:
+            traits["logprobs"] = LogprobParams(start_len=2, top_num=2)
+        driver.add(f"r{number}", prompt, max_new_tokens=12, **traits)
+
+
+def scores_of(driver: Driver) -> list[float]:
+    """All log-probabilities of prompts and answers, one after the other."""
+    kept = [*driver.logprobs.values(), *driver.prompt_logprobs.values()]
+    return [each.logprob for of_one in kept for each in of_one if each.logprob is not None]
+
+
+@pytest.mark.parametrize(("tp_size", "in_flight"), [(2, 1), (2, 2), (4, 1)])
+def test_ranks_say_what_one_says(spec: DecoderSpec, tp_size: int, in_flight: int) -> None:
+    weights = random_weights(spec)
+    options = {"page_size": 4, "chunked_prefill_size": 7, "max_in_flight": in_flight}
+    alone = Driver.make(
+        decoder_of(spec, weights, None), num_pages=NUM_PAGES, retract_every=4,
+        max_running_requests=16, context_length=512, **options,
+    )  # fmt: skip
+    add_requests(alone)
+    alone.run()
+    with thread_ranks(spec, weights, NUM_PAGES, tp_size=tp_size, **options) as (ranks, own):
+        driver = ranks.driver(own, NUM_PAGES, retract_every=4)
+        add_requests(driver)
+        driver.run()
+        driver.engine.close()
+    assert driver.outputs == alone.outputs
+    assert len(scores_of(alone)) > 40
+    assert scores_of(driver) == pytest.approx(scores_of(alone), abs=1e-4)
+    assert ranks.faults == {}
+    assert sum(finish.num_retractions for finish in driver.finishes.values()) > 0
+
+
+class Flips:
+    """An executor that reads another token than it should, in its fifth step."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.num_steps = 0
+
+    def launch(self, plan: StepPlan) -> Any:
+        self.num_steps += 1
+        if self.num_steps == 5:
+            self.inner._rows.last_token_W[plan.run_rows[0]] ^= 1
+        return self.inner.launch(plan)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def run_until_lost(spec: DecoderSpec, wrap: Any, **options: Any) -> tuple[str, dict[int, Any]]:
+    """What the engine ends with, and what the other ranks do."""
+    with thread_ranks(spec, random_weights(spec), 32, wrap=wrap, **options) as (ranks, own):
+        driver = ranks.driver(own, 32)
+        driver.add("r", [1, 2, 3], max_new_tokens=30)
+        with pytest.raises(RankLostError) as caught:
+            driver.run()
+        driver.engine.close()
+    return str(caught.value), ranks.faults
+
+
+def test_a_rank_that_reads_another_token_is_found_by_all_in_that_step(spec: DecoderSpec) -> None:
+    def wrap(rank: int, executor: Executor) -> Executor:
+        return Flips(executor) if rank == 2 else executor
+
+    message, faults = run_until_lost(spec, wrap, tp_size=4, timeout_s=5.0)
+    assert "ranks disagree in step 5" in message
+    assert {rank: str(fault) for rank, fault in faults.items()} == dict.fromkeys((1, 2, 3), message)
+
+
+class Fails(Flips):
+    def launch(self, plan: StepPlan) -> Any:
+        self.num_steps += 1
+        if self.num_steps == 3:
+            raise ArithmeticError("a broken kernel")
+        return self.inner.launch(plan)
+
+
+def test_a_rank_that_fails_ends_the_engine_with_its_words(spec: DecoderSpec) -> None:
+    message, faults = run_until_lost(spec, lambda _, executor: Fails(executor), tp_size=2)
+    assert message == "a broken kernel"
+    assert isinstance(faults[1], ArithmeticError)
+
+
+class Hangs(Flips):
+    def launch(self, plan: StepPlan) -> Any:
+        self.num_steps += 1
+        if self.num_steps == 3:
+            time.sleep(2.0)
+        return self.inner.launch(plan)
+
+
+def test_a_rank_that_hangs_is_waited_for_so_long_and_no_longer(spec: DecoderSpec) -> None:
+    message, _ = run_until_lost(spec, lambda _, executor: Hangs(executor), tp_size=2, timeout_s=1.0)
+    assert "lost another" in message
+    assert "dist_timeout_s is 1" in message
+
+
+def test_a_slow_rank_changes_nothing(spec: DecoderSpec) -> None:
+    class Lags(Flips):
+        def launch(self, plan: StepPlan) -> Any:
+            time.sleep(random.random() / 100)
+            return self.inner.launch(plan)
+
+    weights = random_weights(spec)
+    alone = Driver.make(decoder_of(spec, weights, None), num_pages=NUM_PAGES, page_size=4)
+    options = {"tp_size": 2, "page_size": 4, "max_in_flight": 2}
+    with thread_ranks(
+        spec, weights, NUM_PAGES, wrap=lambda _, executor: Lags(executor), **options
+    ) as (ranks, own):
+        driver = ranks.driver(own, NUM_PAGES)
+        for each in (alone, driver):
+            each.add("r", [5, 6, 7], max_new_tokens=15, sampling=GREEDY)
+            each.run()
+    assert driver.outputs == alone.outputs
+    assert ranks.faults == {}
