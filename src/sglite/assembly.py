@@ -197,7 +197,7 @@ def _load(
         device=config.device,
         load_format=config.load_format,
         share=share,
-        instruction_set=_choose_kernels(config, info),
+        instruction_set=_choose_kernels(config, info, share),
         quantization=Quantization.of(config.quantization, config.quantization_group_size),
         weight_cache=WeightCache.of(config.weight_cache),
         deterministic=config.deterministic,
@@ -234,7 +234,7 @@ def make_executor(
     max_tokens = config.context_length or model.spec.context_length
     sizes = {"max_rows": max_rows, "max_tokens": max_tokens}
     if isinstance(model.model, ReplayedDecoder):
-        return ReplayExecutor(model.model, pool, check=check, **sizes)
+        return ReplayExecutor(model.model, pool, check=check, agreement=agreement, **sizes)
     return TorchExecutor(model.model, pool, check=check, agreement=agreement, **sizes)
 
 
@@ -247,15 +247,15 @@ def make_share_executor(
     return make_executor(config, model, pool, agreement)
 
 
-def _choose_kernels(config: EngineConfig, info: ModelInfo) -> str | None:
-    """Instruction set of the compiled CPU kernels for this model; None: torch. Says why not."""
+def _choose_kernels(config: EngineConfig, info: ModelInfo, share: ModelShare) -> str | None:
+    """Instruction set of the compiled CPU kernels for this share; None: torch. Says why not."""
     if config.device != "cpu" or config.cpu_kernels == "torch":
         return None
     instruction_set = cpu.choose(config.cpu_kernels)
     dtype = info.dtype(config.dtype, device=config.device)
-    reason = cpu.why_missing() or why_not_replayed(info.spec, dtype, page_size=config.page_size)
-    if RankLayout.of(config).num_ranks > 1:
-        reason = "several ranks compute with torch; the kernels run whole models"
+    reason = cpu.why_missing() or why_not_replayed(
+        info.spec, dtype, page_size=config.page_size, share=share
+    )
     if reason is None:
         return instruction_set
     fields = {"cpu_kernels": "torch", "reason": reason, "lost": "several times the speed"}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sglite.errors import RankLostError
-from sglite.executors.forward_batch import ForwardBatch
+from sglite.executors.forward_batch import ForwardBatch, HostBatch
 from sglite.scheduler.plan import StepPlan
 
 if TYPE_CHECKING:
@@ -50,12 +50,13 @@ class StepAgreement:
         self._digest = torch.zeros((), dtype=torch.int64, device=device)
         self._weights = _powers(1024, device)
 
-    def begin(self, plan: StepPlan, batch: ForwardBatch) -> None:
+    def begin(self, plan: StepPlan, batch: ForwardBatch | HostBatch) -> None:
         """Take what a step computes with into the digest."""
-        self._fold(batch.input_ids_T)
-        self._fold(batch.positions_T + plan.step_id)
-        for metadata in batch.attention:
-            self._fold(metadata.out_slots_T)
+        groups = batch.groups if isinstance(batch, HostBatch) else batch.attention
+        self._fold(torch.as_tensor(batch.input_ids_T))
+        self._fold(torch.as_tensor(batch.positions_T) + plan.step_id)
+        for group in groups:
+            self._fold(torch.as_tensor(group.out_slots_T))
 
     def share(self, plan: StepPlan, token_ids_R: torch.Tensor | None) -> torch.Tensor:
         """The tokens that ``plan`` samples, int64 ``[R]``, from who draws them.
