@@ -129,7 +129,7 @@ def _assemble(
     if leadership is not None:
         team, share = leadership.team, leadership.seat.model_share(info.spec.num_layers)
         memory = _settled(memory, team.settle("planned", memory.num_pages))
-    model = _load(config, info, share, show_progress=show_progress)
+    model = load_share(config, info, share, show_progress=show_progress)
     device = None
     if device_type(config.device) == "cuda" and team is None:
         device = open_device(config.device)
@@ -188,9 +188,10 @@ def plan_share(config: EngineConfig, info: ModelInfo, host: HostShare) -> Memory
     return memory
 
 
-def _load(
+def load_share(
     config: EngineConfig, info: ModelInfo, share: ModelShare, *, show_progress: bool
 ) -> LoadedModel:
+    """What a rank holds of the model, to be computed with in the same way on all of them."""
     return load_model(
         info.directory,
         dtype=config.dtype,

@@ -366,3 +366,22 @@ def test_ranks_that_read_other_tokens_are_found(decoder):
         return str(raised.value)
 
     assert all("ranks disagree in step 1" in text for text in run_ranks(layout, work))
+
+
+def test_a_rank_that_computes_with_torch_is_found(decoder):
+    layout = RankLayout(tp_size=2)
+
+    def work(rank: int, groups: RankGroups) -> str:
+        assert groups.ranks is not None
+        agreement = StepAgreement(groups.ranks, max_rows=4, device=torch.device("cpu"))
+        share = ModelShare.of(layout, rank, decoder.spec.num_layers, groups.stage)
+        model: Any = replayed_share(decoder, share)
+        kind: Any = ReplayExecutor
+        if rank == 1:
+            model, kind = Decoder(decoder.spec, share=share).eval(), TorchExecutor
+        made = kind(model, pool_for(model), max_rows=4, max_tokens=128, agreement=agreement)
+        with pytest.raises(RankLostError) as raised:
+            carry_out(made, prefill([setup(0, GREEDY)]))
+        return str(raised.value)
+
+    assert all("ranks disagree in step 1" in text for text in run_ranks(layout, work))

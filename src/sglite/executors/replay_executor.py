@@ -13,6 +13,9 @@ from sglite.models.replayed_decoder import ReplayedDecoder
 from sglite.sampling import SampleOutput, SampleResult, TokenMasks
 from sglite.scheduler.plan import StepPlan
 
+PROTOCOL = 1
+"""In the digest of ranks: one that computes with torch exchanges other sums than we do."""
+
 
 class ReplayExecutor(TorchExecutor):
     """As its base, with inputs as the host's arrays and the next tokens from the same call.
@@ -40,6 +43,8 @@ class ReplayExecutor(TorchExecutor):
             agreement=agreement,
         )
         self._replayed = model
+        if agreement is not None:
+            agreement.include(PROTOCOL)
 
     def _forward(self, plan: StepPlan) -> tuple[torch.Tensor, list[int]]:
         batch = self._rows.make_host_batch(plan)

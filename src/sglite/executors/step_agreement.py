@@ -58,6 +58,10 @@ class StepAgreement:
         for group in groups:
             self._fold(torch.as_tensor(group.out_slots_T))
 
+    def include(self, number: int) -> None:
+        """Take something into the digest that all ranks must have in common."""
+        self._fold(torch.tensor([number], device=self._digest.device))
+
     def share(self, plan: StepPlan, token_ids_R: torch.Tensor | None) -> torch.Tensor:
         """The tokens that ``plan`` samples, int64 ``[R]``, from who draws them.
 

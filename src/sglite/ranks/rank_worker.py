@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from pathlib import Path
 
-from sglite.assembly import make_share_executor, plan_share
+from sglite.assembly import load_share, make_share_executor, plan_share
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, ModelLoadError, RankLostError
 from sglite.ipc.frames import encode
-from sglite.models.loader import load_model, read_model_info
+from sglite.models.loader import read_model_info
 from sglite.observability.logging import bound_fields, ensure_logging
 from sglite.ranks.channel import PlanReceiver, decode_to_rank
 from sglite.ranks.local_channel import LocalReceiver
@@ -76,15 +75,7 @@ class RankWorker:
         share = seat.model_share(info.spec.num_layers)
         memory = plan_share(config, info, host_share(self._layout, seat.rank))
         self._come_to("planned", memory.num_pages)
-        model = load_model(
-            Path(settings.model_directory),
-            dtype=config.dtype,
-            device=config.device,
-            load_format=config.load_format,
-            share=share,
-            deterministic=config.deterministic,
-            show_progress=False,
-        )
+        model = load_share(config, info, share, show_progress=False)
         num_pages = self._come_to("loaded", memory.num_pages, model.num_bytes)
         executor = make_share_executor(config, model, num_pages, seat)
         self._come_to("ready", num_pages)
