@@ -238,3 +238,26 @@ def test_num_pages_settles_the_pool(facts, page_size):
 def test_num_pages_beside_max_total_tokens_is_pointed_out():
     both = EngineConfig(num_pages=7, max_total_tokens=100)
     assert contradictions(both) == ["max_total_tokens (num_pages is set)"]
+
+
+def test_as_many_steps_are_open_as_there_are_stages(caplog):
+    with caplog.at_level(logging.DEBUG):
+        settled = resolve(EngineConfig(pp_size=3), BARE)
+    assert settled.max_in_flight == 3
+    reasons = [
+        record.fields["reason"] for record in caplog.records if "max_in_flight" in record.fields
+    ]
+    assert reasons == ["so many stages compute at once (pp_size is 3)"]
+    assert resolve(EngineConfig(pp_size=3, max_in_flight=2), BARE).max_in_flight == 2
+
+
+def test_more_open_steps_than_stages_have_no_effect():
+    (text,) = contradictions(EngineConfig(pp_size=2, max_in_flight=3))
+    assert text.startswith("max_in_flight (pp_size is 2")
+    assert contradictions(EngineConfig(pp_size=2, max_in_flight=2)) == []
+    assert contradictions(EngineConfig(max_in_flight=3)) == []
+
+
+def test_stages_are_for_the_cpu():
+    with pytest.raises(ConfigError, match="pp_size: 2 stages are for device cpu"):
+        resolve(EngineConfig(pp_size=2, device="cuda"), GPU)

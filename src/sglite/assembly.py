@@ -26,6 +26,7 @@ from sglite.executors.device_assembly import (
 from sglite.executors.executor import Executor
 from sglite.executors.pools import make_pool
 from sglite.executors.replay_executor import ReplayExecutor
+from sglite.executors.stage_executor import ReplayStageExecutor, StageExecutor
 from sglite.executors.step_agreement import StepAgreement
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
@@ -245,7 +246,19 @@ def make_share_executor(
     """What carries out one rank's share of the plans, with a KV pool of its own."""
     pool = make_pool(config, model, num_pages, config.device)
     agreement = seat.agreement(config.max_running_requests, torch.device(config.device))
-    return make_executor(config, model, pool, agreement)
+    if config.pp_size == 1:
+        return make_executor(config, model, pool, agreement)
+    is_replayed = isinstance(model.model, ReplayedDecoder)
+    kind = ReplayStageExecutor if is_replayed else StageExecutor
+    return kind(
+        model.model,
+        pool,
+        seat.stage_links(),
+        agreement,
+        max_rows=config.max_running_requests,
+        max_tokens=config.context_length or model.spec.context_length,
+        check=config.check,
+    )
 
 
 def _choose_kernels(config: EngineConfig, info: ModelInfo, share: ModelShare) -> str | None:
@@ -303,7 +316,8 @@ def build_engine(
     executor: Executor
     if leadership is not None:
         own = make_share_executor(config, model, num_pages, leadership.seat)
-        executor = LeaderExecutor(own, leadership.team)
+        within_s = None if leadership.seat.draws else config.pp_size * config.dist_timeout_s
+        executor = LeaderExecutor(own, leadership.team, drawn_within_s=within_s)
     elif device is not None:
         pool = make_device_pool(config, model, num_pages, device)
         executor = make_device_executor(
@@ -317,7 +331,9 @@ def build_engine(
             executor = ThreadedExecutor(executor)
     groups = model.spec.kv_groups()
     cache = CacheManager(groups, [num_pages] * len(groups), config, events)
-    scheduler = Scheduler(config, config, cache, events, seed=config.random_seed)
+    scheduler = Scheduler(
+        config, config, cache, events, seed=config.random_seed, num_stages=config.pp_size
+    )
     return Engine(
         scheduler,
         executor,

@@ -155,9 +155,9 @@ class SchedulerOptions(OptionGroup):
     schedule_conservativeness: float = option(1.0, gt=0)
     """Scales the estimate of how much requests will still generate; higher admits fewer and
     retracts less."""
-    max_in_flight: Settled[int] = option(None, ge=1, le=8)
-    """Steps open at once: 1 is synchronous, 2 plans the next while one runs. Unset: 1, on CUDA
-    2."""
+    max_in_flight: Settled[int] = option(None, ge=1, le=64)
+    """Steps open at once: 1 is synchronous, 2 plans the next while one runs. Unset: 1, on CUDA 2,
+    with pp_size stages as many."""
     adaptive_max_new_tokens: bool = option(False)
     """Under load, shorten the max_new_tokens of new requests."""
     adaptive_max_inflight_threshold: int = option(64, ge=1)

@@ -84,6 +84,7 @@ def resolve(config: EngineConfig, hardware: HardwareFacts) -> EngineConfig:
     for pointless in contradictions(config):
         logger.warning("option_without_effect", extra={"fields": {"option": pointless}})
     _refuse_foreign_types(config)
+    _refuse_foreign_stages(config)
     return config.replace(**{choice.option: choice.value for choice in choices})
 
 
@@ -128,6 +129,9 @@ def open_choices(config: EngineConfig) -> list[Choice]:
     choices = []
     if config.tokenizer_path is None and config.model_path is not None:
         choices.append(Choice("tokenizer_path", config.model_path, "it comes with the model"))
+    if config.pp_size > 1 and _is_open(config, "max_in_flight"):
+        reason = f"so many stages compute at once (pp_size is {config.pp_size})"
+        choices.append(Choice("max_in_flight", config.pp_size, reason))
     choices += _attention_choices(config) + _graph_choices(config)
     decided = {choice.option for choice in choices}
     is_cuda = device_type(config.device) == "cuda"
@@ -200,6 +204,15 @@ def _refuse_foreign_types(config: EngineConfig) -> None:
         )
 
 
+def _refuse_foreign_stages(config: EngineConfig) -> None:
+    """ConfigError for a pipeline on a device whose executor has none."""
+    if config.pp_size > 1 and config.device != "cpu":
+        raise ConfigError(
+            f"pp_size: {config.pp_size} stages are for device cpu, and device is "
+            f"{config.device!r}; give tp_size instead, or device cpu"
+        )
+
+
 def contradictions(config: EngineConfig) -> list[str]:
     """Options that were given and that another option makes pointless, in words. Pure.
 
@@ -218,6 +231,8 @@ def contradictions(config: EngineConfig) -> list[str]:
             found.append("target_itl_ms (on CUDA chunked_prefill_size counts)")
     if config.num_pages is not None and config.max_total_tokens is not None:
         found.append("max_total_tokens (num_pages is set)")
+    if not _is_open(config, "max_in_flight") and 1 < config.pp_size < config.max_in_flight:
+        found.append(f"max_in_flight (pp_size is {config.pp_size}: more steps would only wait)")
     if config.skip_tokenizer_init and config.chat_template is not None:
         found.append("chat_template (skip_tokenizer_init is set)")
     return found + _pointless_for_device(config)

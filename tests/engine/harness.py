@@ -9,13 +9,21 @@ from sglite.assembly import build_engine
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
 from sglite.engine.engine import Engine
+from sglite.engine.output_processor import MakeConstraint
 from sglite.hardware import HardwareFacts
 from sglite.models.decoder import Decoder
 from sglite.models.generation_config import GenerationDefaults
 from sglite.models.hf_config import HFConfig
 from sglite.models.loader import LoadedModel
 from sglite.observability.events import Event, EventStream, Stepped
-from sglite.request import LogprobParams, Request, RequestFinish, SamplingParams, TokenLogprobs
+from sglite.request import (
+    LogprobParams,
+    OutputBatch,
+    Request,
+    RequestFinish,
+    SamplingParams,
+    TokenLogprobs,
+)
 
 GREEDY = SamplingParams(temperature=0.0, ignore_eos=True)
 
@@ -23,8 +31,8 @@ GREEDY = SamplingParams(temperature=0.0, ignore_eos=True)
 def as_loaded(decoder: Decoder) -> LoadedModel:
     """A decoder as the loader would have returned it."""
     hf = HFConfig.from_dict({"architectures": [decoder.spec.architecture]})
-    dtype = decoder.norm.weight.dtype
-    return LoadedModel(decoder, decoder.spec, hf, GenerationDefaults(), dtype, 0)
+    defaults, share = GenerationDefaults(), decoder.share
+    return LoadedModel(decoder, decoder.spec, hf, defaults, decoder.dtype, 0, share)
 
 
 @dataclass
@@ -42,14 +50,25 @@ class Driver:
 
     @classmethod
     def make(
-        cls, decoder: Decoder, *, num_pages: int = 4096, retract_every: int = 0, **options: Any
+        cls,
+        decoder: Decoder,
+        *,
+        num_pages: int = 4096,
+        retract_every: int = 0,
+        make_constraint: MakeConstraint = lambda setup: None,
+        **options: Any,
     ) -> Driver:
         defaults = {"device": "cpu", "check": True, "max_running_requests": 64}
         config = EngineConfig(**{**defaults, "context_length": 2048, **options})
         config = resolve(config, HardwareFacts())
         stream = EventStream()
         engine = build_engine(
-            config, as_loaded(decoder), num_pages, make_checker=lambda _: None, events=stream
+            config,
+            as_loaded(decoder),
+            num_pages,
+            make_checker=lambda _: None,
+            make_constraint=make_constraint,
+            events=stream,
         )
         driver = cls(engine, retract_every=retract_every)
         stream.subscribe(driver.events.append)
@@ -82,16 +101,19 @@ class Driver:
         """Turn the loop until nothing is left to do."""
         while self.engine.has_work:
             self._retract()
-            outputs = self.engine.step()
-            for index, (request_id, token_id) in enumerate(outputs.tokens):
-                self.outputs[request_id].append(token_id)
-                if index in outputs.logprobs:
-                    self.logprobs[request_id].append(outputs.logprobs[index])
-            for request_id, scored in outputs.prompt_logprobs:
-                self.prompt_logprobs[request_id] += scored
-            for finish in outputs.finished:
-                assert finish.request_id not in self.finishes
-                self.finishes[finish.request_id] = finish
+            self.take(self.engine.step())
+
+    def take(self, outputs: OutputBatch) -> None:
+        """Note what a turn of the loop told."""
+        for index, (request_id, token_id) in enumerate(outputs.tokens):
+            self.outputs[request_id].append(token_id)
+            if index in outputs.logprobs:
+                self.logprobs[request_id].append(outputs.logprobs[index])
+        for request_id, scored in outputs.prompt_logprobs:
+            self.prompt_logprobs[request_id] += scored
+        for finish in outputs.finished:
+            assert finish.request_id not in self.finishes
+            self.finishes[finish.request_id] = finish
 
     def num_computed_tokens(self, *, prompts_only: bool = False) -> int:
         """Tokens that went through the model, counted from the events."""

@@ -201,8 +201,12 @@ def test_times_come_from_the_clock() -> None:
     assert timings.finished_s == 13.0
 
 
-@pytest.mark.parametrize("max_in_flight", [1, 2, 3])
-def test_tokens_that_stand_are_the_same_however_many_steps_are_open(max_in_flight: int) -> None:
+@pytest.mark.parametrize(
+    ("max_in_flight", "pp_size"), [(1, 1), (2, 1), (3, 1), (2, 2), (4, 4), (5, 3)]
+)
+def test_tokens_that_stand_are_the_same_however_many_steps_are_open(
+    max_in_flight: int, pp_size: int
+) -> None:
     judges: dict[str, Judge] = {}
 
     def make(setup: RowSetup) -> Judge | None:
@@ -212,7 +216,9 @@ def test_tokens_that_stand_are_the_same_however_many_steps_are_open(max_in_fligh
         judges[setup.request_id] = Judge(PROMPTS[number], setup)
         return judges[setup.request_id]
 
-    driver = SchedulerDriver.make(max_in_flight=max_in_flight, make_constraint=make)
+    driver = SchedulerDriver.make(
+        max_in_flight=max_in_flight, pp_size=pp_size, make_constraint=make
+    )
     for number, prompt in enumerate(PROMPTS):
         driver.add(f"r{number}", prompt, 12)
     for _ in range(3):
@@ -238,6 +244,23 @@ def test_a_masked_step_is_sampled_when_its_grammar_has_seen_the_step_before() ->
     overlapped = [step for step in launched if launched[step] < collected.get(step - 1, -1)]
     assert overlapped, "no step was launched ahead"
     assert all(collected[step - 1] < sampled[step] for step in overlapped)
+
+
+def test_in_a_pipeline_a_masked_step_is_sampled_when_it_is_launched() -> None:
+    """The rows of the open steps before it are others, so its grammars have seen all they need."""
+    driver = SchedulerDriver.make(
+        pp_size=2, make_constraint=lambda setup: Judge(PROMPTS[int(setup.request_id[1:])], setup)
+    )
+    for number, prompt in enumerate(PROMPTS):
+        driver.add(f"r{number}", prompt, 12)
+    driver.run()
+    calls = driver.executor.calls
+    assert all(
+        calls[i + 1] == ("sample", n) for i, (name, n) in enumerate(calls) if name == "launch"
+    )
+    launched, collected = positions(calls, "launch"), positions(calls, "collect")
+    overlapped = [step for step in launched if launched[step] < collected.get(step - 1, -1)]
+    assert len(overlapped) > len(launched) // 2
 
 
 def test_a_request_ends_where_its_grammar_does() -> None:

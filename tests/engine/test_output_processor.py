@@ -202,6 +202,19 @@ def test_what_an_open_step_draws_after_a_token_that_did_not_stand_is_void() -> N
     assert script.taken == [7, 3]
 
 
+def test_masks_wait_for_open_steps_that_sample_their_rows_and_for_no_others() -> None:
+    processor = constrained({0: Script(), 1: Script()})
+    first = plan([0], added=(setup(0), setup(1), setup(2)))
+    other, same, free = (plan([row], step_id=step_id) for row, step_id in ((1, 2), (0, 3), (2, 4)))
+    for step in (first, other, same, free):
+        processor.observe(step)
+    assert [processor.can_mask(step) for step in (first, other, same, free)] == [
+        True, True, False, True,
+    ]  # fmt: skip
+    processor.judge(first, StepResult([1]))
+    assert processor.can_mask(same)
+
+
 def test_a_complete_answer_ends_and_its_surplus_token_is_nobodys() -> None:
     script = Script(Taken([2], is_end=True))
     processor = constrained({0: script})

@@ -92,7 +92,7 @@ class SchedulerDriver:
         stream = EventStream()
         spec = GROUPS[groups]
         cache = CacheManager(spec, [num_pages] * len(spec), config, stream)
-        scheduler = Scheduler(config, config, cache, stream, seed=7)
+        scheduler = Scheduler(config, config, cache, stream, seed=7, num_stages=config.pp_size)
         executor = RecordingExecutor(spec, num_pages, page_size)
         engine = Engine(
             scheduler,

@@ -35,6 +35,7 @@ class Setting:
     in_flight: int = 1
     policy: str = "lpm"
     groups: str = "full"
+    num_stages: int = 1
     eviction: str = "lru"
     cache_off: bool = False
     static: bool = False
@@ -46,12 +47,14 @@ class Setting:
     @classmethod
     def drawn(cls, rng: random.Random) -> Setting:
         page_size = rng.choice([1, 2, 4, 16])
+        num_stages = rng.choice([1] * 9 + [2, 3, 4])
         return cls(
             page_size=page_size,
             num_pages=max(4, rng.choice([60, 80, 160, 400]) // page_size),
             max_rows=rng.choice([1, 2, 4, 8]),
             chunk=rng.choice([1, 3, 7, 16, 64, None]),
-            in_flight=rng.choice([1, 2, 2, 3]),
+            in_flight=rng.choice(_in_flight(num_stages)),
+            num_stages=num_stages,
             policy=rng.choice(["fcfs", "lpm", "dfs-weight", "lof", "random", "priority"]),
             groups=rng.choice(["full", "full", "window", "mixed"]),
             eviction=rng.choice(["lru", "lfu", "priority"]),
@@ -61,6 +64,11 @@ class Setting:
             num_requests=rng.choice([3, 6, 10, 16]),
             max_cached_tokens=rng.choice([None, None, 0, 24]),
         )
+
+
+def _in_flight(num_stages: int) -> list[int]:
+    """How many steps may be open: mostly as many as there are stages."""
+    return [1, 2, 2, 3] if num_stages == 1 else [num_stages, num_stages, 1, num_stages + 1]
 
 
 @dataclass
@@ -96,7 +104,9 @@ class Life:
         )
         groups = GROUPS[s.groups]
         self.cache = CacheManager(groups, [s.num_pages] * len(groups), cache_options, EventStream())
-        self.scheduler = Scheduler(options, cache_options, self.cache, EventStream(), seed=1)
+        self.scheduler = Scheduler(
+            options, cache_options, self.cache, EventStream(), seed=1, num_stages=s.num_stages
+        )
         self.executor = FakeExecutor(groups, s.num_pages, s.page_size)
         self.open: deque = deque()
         self.prefixes = [self._ids(self.rng.randint(1, 24)) for _ in range(3)]
@@ -212,7 +222,7 @@ class Life:
 
     def _judge(self, plan, result) -> None:
         """The output processor's part: a stop string after so many tokens, and what stands."""
-        sequences = self.scheduler._open[0].sequences
+        sequences = self.scheduler.open_steps[0].sequences
         for entry, run in enumerate(plan.sample_runs):
             sequence = sequences[run]
             if sequence.finished or sequence.void_until >= plan.step_id or entry in result.invalid:

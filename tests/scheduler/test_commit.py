@@ -5,6 +5,7 @@ import math
 import pytest
 
 from sglite.request import LogprobParams, OutputBatch, TokenLogprobs
+from sglite.scheduler.budget import StepWork
 from sglite.scheduler.commit import (
     count_decodes,
     mark_poisoned,
@@ -27,7 +28,7 @@ def make_step(*sequences: Sequence) -> Step:
     runs = list(range(count))
     continues = [True] * count
     plan = StepPlan(STEP_ID, 1, run_rows=runs, sample_runs=runs, run_continues=continues)
-    return Step(plan, list(sequences))
+    return Step(plan, list(sequences), StepWork(num_decodes=count))
 
 
 def decoding(text: str, order: int = 0, *, logprobs: LogprobParams | None = None) -> Sequence:

@@ -91,3 +91,46 @@ def test_prefixes_in_flight_must_be_gone_when_idle() -> None:
     driver.scheduler.prefixes._computing[1] = None  # type: ignore[assignment]
     with pytest.raises(AssertionError, match="remembers ended requests"):
         check_scheduler(driver.scheduler)
+
+
+@pytest.fixture
+def pipeline() -> Scheduler:
+    """Two requests decode in two stages, one in each of the open steps."""
+    driver = SchedulerDriver.make(pp_size=2)
+    for number, prompt in enumerate(prompts_with_output(12, ends=False, count=2)):
+        driver.add(f"r{number}", prompt, 12)
+    driver.turn(3)
+    scheduler = driver.scheduler
+    scheduler.plan_step(3.0)
+    check_scheduler(scheduler)
+    assert [len(step.sequences) for step in scheduler.open_steps] == [1, 1]
+    return scheduler
+
+
+def continue_what_is_unknown(scheduler: Scheduler) -> None:
+    scheduler.open_steps[0].plan.run_continues = [True]
+
+
+def plan_before_the_token(scheduler: Scheduler) -> None:
+    first, second = (step.plan for step in scheduler.open_steps)
+    second.run_rows = first.run_rows
+
+
+def lose_a_token(scheduler: Scheduler) -> None:
+    scheduler.batch.running[0].num_pending = 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (continue_what_is_unknown, "continues what is not known"),
+        (plan_before_the_token, "before their tokens"),
+        (lose_a_token, "0 tokens on their way, not 1"),
+    ],
+)
+def test_damage_to_a_pipeline_is_noticed(
+    pipeline: Scheduler, damage: Callable[[Scheduler], None], message: str
+) -> None:
+    damage(pipeline)
+    with pytest.raises(AssertionError, match=message):
+        check_scheduler(pipeline)

@@ -1,6 +1,7 @@
 """T2: random schedules of arrivals, aborts, faults and retractions over the fake model.
 
-Each life checks every invariant after every step, and every output against the model alone.
+A quarter of the lives have a pipeline of 2 to 4 stages below them. Each life checks every invariant
+after every step, and every output against the model alone.
 """
 
 from __future__ import annotations

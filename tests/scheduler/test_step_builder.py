@@ -11,7 +11,7 @@ from sglite.scheduler.step_builder import (
     Step,
     add_chunk,
     add_decodes,
-    list_runs,
+    describe_step,
     row_setup,
 )
 from tests.kvcache.building import MIXED, make_cache
@@ -89,6 +89,17 @@ def test_decode_continues_without_its_token_leaving_the_device():
     assert is_decoding(sequence)
 
 
+def test_decode_of_a_known_token_says_which():
+    sequence = after_prompt("abcd")
+    commit_sample(sequence, 7)
+    step = new_step(2)
+    add_decodes(step, [sequence], are_known=True)
+    plan = step.plan
+    assert (plan.run_starts, plan.run_lengths) == ([4], [1])
+    assert plan.run_continues == [False] and plan.token_ids == [7] and plan.sample_runs == [0]
+    assert step.work.num_decodes == 1
+
+
 def test_sequence_in_its_prompt_is_not_decoding():
     sequence = make_sequence("abcd")
     assert not is_decoding(sequence)
@@ -121,7 +132,11 @@ def test_decodes_come_first_and_chunks_follow():
     assert plan.run_continues == [True, True, False] and plan.sample_runs == [0, 1]
     assert step.sequences == [*decoding, prefilling]
     assert step.work == StepWork(2, 4 + 2, 5, 5 * 5 // 2)
-    assert list_runs(step) == [("r0", 4, 1, True), ("r1", 2, 1, True), ("r2", 0, 5, False)]
+    assert describe_step(step, 0, 0).runs == [
+        ("r0", 4, 1, True),
+        ("r1", 2, 1, True),
+        ("r2", 0, 5, False),
+    ]
 
 
 def test_step_says_whether_a_decode_is_streamed():

@@ -2,7 +2,8 @@
 
 Synchronous with ``max_in_flight`` 1. With 2, step n+1 is planned and launched before step n is
 collected: overlap is nothing but where the commit stands. Where a grammar must see the tokens of
-step n first, step n+1 is sampled after that commit; its forward pass runs meanwhile.
+step n first, step n+1 is sampled after that commit; its forward pass runs meanwhile. With a
+pipeline as many steps are open as it has stages, each with other sequences.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class EngineCounters:
 
 @dataclass(slots=True)
 class OpenStep:
-    """A launched step. ``is_sampled`` is False while its masks wait for the step before."""
+    """A launched step. ``is_sampled`` is False while its masks wait for a step before it."""
 
     plan: StepPlan
     handle: Any
@@ -93,7 +94,7 @@ class Engine:
             self._collector.stepped()
         if self._in_flight:
             self._commit(self._in_flight.popleft())
-        if not self._is_all_sampled:
+        if not self._is_all_sampled and self.processor.can_mask(self._in_flight[-1].plan):
             self._sample(self._in_flight[-1], self.processor.begin_masks(self._in_flight[-1].plan))
         outputs = self.scheduler.take_outputs()
         self.counters.add(outputs)
@@ -112,11 +113,11 @@ class Engine:
 
     def _launch(self, plan: StepPlan) -> None:
         self.processor.observe(plan)
-        is_next = not self._in_flight  # so that grammars have seen all tokens before it
-        pending = self.processor.begin_masks(plan) if plan.masked_runs and is_next else None
+        can_mask = self.processor.can_mask(plan)
+        pending = self.processor.begin_masks(plan) if plan.masked_runs and can_mask else None
         step = OpenStep(plan, self.executor.launch(plan))
         self._in_flight.append(step)
-        if is_next or not plan.masked_runs:
+        if can_mask:
             self._sample(step, pending)
 
     def _sample(self, step: OpenStep, pending: PendingMasks | None) -> None:

@@ -8,6 +8,7 @@ or a checker is that of its request: the engine ends it and goes on.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -96,8 +97,18 @@ class OutputProcessor:
                 run for run in plan.sample_runs if plan.run_rows[run] in self._constraints
             ]
 
+    def can_mask(self, plan: StepPlan) -> bool:
+        """True where the grammars have seen all tokens that the masks of ``plan`` depend on: no
+        open step before it samples one of their rows.
+        """
+        rows = {plan.run_rows[run] for run in plan.masked_runs}
+        if not rows:
+            return True
+        earlier = itertools.takewhile(lambda step: step.plan is not plan, self._open)
+        return all(rows.isdisjoint(step.sampled_rows) for step in earlier)
+
     def begin_masks(self, plan: StepPlan) -> PendingMasks:
-        """Start to fill the masks of ``plan``. All steps before it have been judged."""
+        """Start to fill the masks of ``plan``, which :meth:`can_mask`."""
         assert self._filler is not None, "constraints need somebody who fills masks"
         entries, sources = [], []
         for entry, run in enumerate(plan.sample_runs):

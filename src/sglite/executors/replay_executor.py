@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sglite.executors.forward_batch import HostDraws
+from sglite.executors.forward_batch import HostBatch, HostDraws
 from sglite.executors.step_agreement import StepAgreement
 from sglite.executors.torch_executor import StepHandle, TorchExecutor
 from sglite.kvcache.kv_pool import KVPool
@@ -46,17 +46,13 @@ class ReplayExecutor(TorchExecutor):
         if agreement is not None:
             agreement.include(PROTOCOL)
 
-    def _forward(self, plan: StepPlan) -> tuple[torch.Tensor, list[int]]:
+    def _make_batch(self, plan: StepPlan) -> HostBatch:
         batch = self._rows.make_host_batch(plan)
         if plan.sample_runs and self._is_drawing:
             later = {*self._waiting(plan), *self._left_to_sampler(plan)}
             entries = [entry for entry in range(len(plan.sample_runs)) if entry not in later]
             batch.draws = self._draws(plan, entries)
-        if self._check:
-            batch.check(vocab_size=self._model.spec.vocab_size)
-        if self._agreement is not None:
-            self._agreement.begin(plan, batch)
-        return self._replayed(batch, self._kv_pool), batch.run_offsets.tolist()
+        return batch
 
     def _waiting(self, plan: StepPlan) -> list[int]:
         """Entries of ``sample_runs`` that are not drawn before their masks may be there."""

@@ -5,9 +5,9 @@ tokens, each rank a digest of all that it has computed with. The digest is
 
     digest = (digest x BASE + sum_i values[i] x weights[i])  mod 2^64
 
-over ids, positions and slots of the tokens of every step, and over the tokens drawn. It is made
-where the tensors are. A rank that reads other tokens, or writes them to other pages, is found in
-the same step, by all ranks.
+over ids, positions and slots of the tokens of every step; what was drawn in one is among the ids of
+the next. It is made where the tensors are. A rank that reads other tokens, or writes them to other
+pages, is found in the same step, by all ranks.
 
 Shape legend: T tokens packed, R sampled runs. See docs/shapes.md.
 """
@@ -32,23 +32,31 @@ BASE = 0x9E3779B97F4A7C15 - (1 << 64)
 class StepAgreement:
     """One rank's part in it. All ranks of ``group`` begin and share the same steps in one order.
 
-    ``drawing_rank`` of the group draws the tokens. Values are int64 and wrap around.
+    ``drawing_rank`` of the group draws the tokens; None: nobody of it does, as the group is a stage
+    of a pipeline before its last. ``group`` None: a stage of one rank. Values are int64 and wrap
+    around.
     """
 
     def __init__(
         self,
-        group: RankGroup,
+        group: RankGroup | None,
         *,
         max_rows: int,
         device: torch.device,
-        drawing_rank: int = 0,
+        drawing_rank: int | None = 0,
     ) -> None:
-        self.is_drawing = group.rank == drawing_rank
+        self._rank, size = (0, 1) if group is None else (group.rank, group.size)
+        self.is_drawing = self._rank == drawing_rank
         self._group = group
         self._max_rows = max_rows
-        self._words = torch.zeros(max_rows + group.size, dtype=torch.int64, device=device)
+        self._words = torch.zeros(max_rows + size, dtype=torch.int64, device=device)
         self._digest = torch.zeros((), dtype=torch.int64, device=device)
         self._weights = _powers(1024, device)
+
+    @property
+    def digest(self) -> int:
+        """Of all that was computed with so far."""
+        return int(self._digest)
 
     def begin(self, plan: StepPlan, batch: ForwardBatch | HostBatch) -> None:
         """Take what a step computes with into the digest."""
@@ -69,14 +77,13 @@ class StepAgreement:
         """
         words, num_rows = self._words.zero_(), len(plan.sample_runs)
         digests = words[self._max_rows :]
-        digests[self._group.rank] = self._digest
+        digests[self._rank] = self._digest
         if token_ids_R is not None:
             words[:num_rows] = token_ids_R
-        self._group.all_reduce(words)
-        self._compare(plan, digests)
-        shared_R = words[:num_rows].clone()
-        self._fold(shared_R)
-        return shared_R
+        if self._group is not None:
+            self._group.all_reduce(words)
+            self._compare(plan, digests)
+        return words[:num_rows].clone()
 
     def _compare(self, plan: StepPlan, digests: torch.Tensor) -> None:
         found = digests.tolist()

@@ -124,6 +124,11 @@ class ReplayedDecoder:
         self._num_samples = 0
 
     @property
+    def stream_dtype(self) -> torch.dtype:
+        """Type of the residual stream, which goes from stage to stage."""
+        return torch.float32
+
+    @property
     def num_bytes(self) -> int:
         """Memory of the weights."""
         return self.weights.num_bytes

@@ -10,13 +10,18 @@ one.
 
 from __future__ import annotations
 
-from concurrent.futures import wait
+import math
+import time
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from typing import Any
 
+from sglite.errors import RankLostError
 from sglite.executors.executor import Executor
 from sglite.executors.threaded_executor import ThreadedExecutor, ThreadedHandle
 from sglite.ranks.channel import encode
 from sglite.ranks.messages import Launch, Sample
+from sglite.ranks.rank_follower import to_lane_masks
 from sglite.ranks.rank_team import RankTeam
 from sglite.sampling.masks import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
@@ -34,11 +39,18 @@ class LeaderHandle:
 
 
 class LeaderExecutor:
-    """Implements ``Executor`` over our own executor and the ``team`` of all other ranks."""
+    """Implements ``Executor`` over our own executor and the ``team`` of all other ranks.
 
-    def __init__(self, inner: Executor, team: RankTeam) -> None:
+    With ``drawn_within_s`` we are not in the pipeline's last stage: a rank there gets the masks,
+    and tells us what it drew, at most so many seconds after our own part of a step.
+    """
+
+    def __init__(
+        self, inner: Executor, team: RankTeam, *, drawn_within_s: float | None = None
+    ) -> None:
         self._inner = ThreadedExecutor(inner)
         self._team = team
+        self._drawn_within_s = drawn_within_s
         self._has_failed = False
 
     def launch(self, plan: StepPlan) -> LeaderHandle:
@@ -47,8 +59,10 @@ class LeaderExecutor:
         return LeaderHandle(plan.step_id, self._inner.launch(plan))
 
     def sample(self, handle: LeaderHandle, masks: TokenMasks | None = None) -> None:
-        """Draw on this rank, with the others' help. Raises RankLostError."""
-        self._send(Sample(handle.step_id))
+        """Draw, on this rank or another. Raises RankLostError."""
+        draws_here = self._drawn_within_s is None
+        travelling = {} if masks is None or draws_here else {0: to_lane_masks(masks)}
+        self._send(Sample(handle.step_id, travelling))
         self._inner.sample(handle.inner, masks)
 
     def _send(self, message: Launch | Sample) -> None:
@@ -60,9 +74,11 @@ class LeaderExecutor:
         result = handle.inner.result
         assert result is not None, "a step is sampled before it is collected"
         try:
-            while not wait([result], timeout=LOOK_S).done:
-                self._team.links.check()
-            return self._inner.collect(handle.inner)
+            self._wait(result)
+            own = self._inner.collect(handle.inner)
+            if self._drawn_within_s is None:
+                return own
+            return self._drawn(handle.step_id, self._drawn_within_s)
         except Exception as error:
             self._has_failed = True
             # The others' end may be the cause of ours, and they know more of it.
@@ -70,6 +86,25 @@ class LeaderExecutor:
             if cause is error:
                 raise
             raise cause from error
+
+    def _drawn(self, step_id: int, within_s: float) -> StepResult:
+        """What the rank that draws made of the step."""
+        drawn = self._team.links.result_of(step_id)
+        if not self._wait(drawn, within_s):
+            raise RankLostError(
+                f"the last stage has not told what it drew in step {step_id} after {within_s:g} s"
+                " (pp_size x dist_timeout_s)"
+            )
+        return drawn.result()
+
+    def _wait(self, result: Future[Any], within_s: float = math.inf) -> bool:
+        """Until ``result`` is there, or too late; raises what ended a rank meanwhile."""
+        deadline_s = time.monotonic() + within_s
+        while not wait([result], timeout=LOOK_S).done:
+            self._team.links.check()
+            if time.monotonic() > deadline_s:
+                return False
+        return True
 
     def close(self) -> None:
         """End all ranks; our own thread is not waited for where it may hang."""

@@ -11,6 +11,7 @@ from sglite.config import EngineConfig
 from sglite.config_values import device_type
 from sglite.distributed.layout import RankLayout
 from sglite.distributed.open_groups import RankGroups, open_file_store, open_groups
+from sglite.executors.stage_executor import StageLinks
 from sglite.executors.step_agreement import StepAgreement
 from sglite.host.share import HostShare
 from sglite.models.layers.parallel import ModelShare
@@ -34,11 +35,22 @@ class Seat:
         return ModelShare.of(self.layout, self.rank, num_layers, self.groups.stage)
 
     def agreement(self, max_rows: int, device: torch.device) -> StepAgreement:
-        """How the rank's steps are joined with the others'."""
-        assert self.groups.ranks is not None, "an engine of one rank agrees with itself"
-        drawing_rank = self.layout.ranks_of_stage(self.layout.pp_size - 1)[0]
+        """How the rank's steps are joined with those of the others of its stage."""
+        is_last = self.layout.stage(self.rank) == self.layout.pp_size - 1
+        drawing_rank = 0 if is_last else None
         return StepAgreement(
-            self.groups.ranks, max_rows=max_rows, device=device, drawing_rank=drawing_rank
+            self.groups.stage, max_rows=max_rows, device=device, drawing_rank=drawing_rank
+        )
+
+    def stage_links(self) -> StageLinks:
+        """The rank's neighbours in the stages before and behind its own."""
+        assert self.groups.ranks is not None, "a pipeline has several ranks"
+        previous, following = self.rank - self.layout.tp_size, self.rank + self.layout.tp_size
+        return StageLinks(
+            self.groups.ranks,
+            previous if previous >= 0 else None,
+            following if following < self.layout.num_ranks else None,
+            self.layout.pp_size,
         )
 
 

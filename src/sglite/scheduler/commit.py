@@ -21,7 +21,7 @@ def mark_poisoned(step: Step, result: StepResult) -> None:
 
 def count_decodes(step: Step) -> int:
     """Single tokens were computed; returns how many runs of the step were that."""
-    num_decodes = step.plan.run_continues.count(True)
+    num_decodes = step.work.num_decodes
     for sequence in step.sequences[:num_decodes]:
         if sequence.void_until < step.plan.step_id:
             sequence.num_computed += 1

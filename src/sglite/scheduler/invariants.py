@@ -30,5 +30,25 @@ def check_scheduler(scheduler: Scheduler) -> None:
             f"{sequence.request_id}: computed {sequence.num_computed}, scheduled "
             f"{sequence.num_scheduled} of {sequence.num_bound}"
         )
+    if scheduler.num_stages > 1:
+        _check_pipeline(scheduler)
     if not scheduler.has_work:
         assert scheduler.prefixes.is_empty, "the prefix index remembers ended requests"
+
+
+def _check_pipeline(scheduler: Scheduler) -> None:
+    """Assert that the host knows every token of the open steps of a pipeline: none of them computes
+    what another one samples.
+    """
+    awaited: set[int] = set()
+    for step in scheduler.open_steps:
+        plan = step.plan
+        assert not any(plan.run_continues), f"step {plan.step_id} continues what is not known yet"
+        rows = awaited.intersection(plan.run_rows)
+        assert not rows, f"step {plan.step_id} computes rows {sorted(rows)} before their tokens"
+        awaited.update(plan.run_rows[run] for run in plan.sample_runs)
+    for sequence in scheduler.batch.running:
+        is_awaited = sequence.row in awaited
+        assert sequence.num_pending == is_awaited, (
+            f"{sequence.request_id}: {sequence.num_pending} tokens on their way, not {is_awaited:d}"
+        )

@@ -69,13 +69,14 @@ class StepPlan:
     Run i computes ``run_lengths[i]`` tokens of row ``run_rows[i]`` from position
     ``run_starts[i]`` on. Its tokens are the next ``run_lengths[i]`` of ``token_ids``, unless
     ``run_continues[i]``: then it is the single token that the executor sampled last for that row,
-    which never had to leave the device. ``sample_runs`` lists the runs whose last position is
-    sampled; the results come in that order. ``masked_runs`` are those of them (runs, not their
-    places in ``sample_runs``) that are expected to get a mask of legal tokens, so that nothing is
-    drawn for them before it is there: a hint, as the masks that come with ``sample`` decide.
-    ``renewed_rows`` are rows whose output is not what was sampled: the counts of their penalties
-    are made anew. Order of application: ``cleared_rows``, ``added_rows``, ``renewed_rows``,
-    ``page_updates``, then the runs.
+    which never had to leave the device. (No plan of a pipeline has such runs: its first stage does
+    not sample.) ``sample_runs`` lists the runs whose last position is sampled; the results come in
+    that order. ``masked_runs`` are those of them (runs, not their places in ``sample_runs``) that
+    are expected to get a mask of legal tokens, so that nothing is drawn for them before it is
+    there: a hint, as the masks that come with ``sample`` decide. ``renewed_rows`` are rows whose
+    output is not what was sampled: the counts of their penalties are made anew. Order of
+    application: ``cleared_rows``, ``added_rows``, ``renewed_rows``, ``page_updates``, then the
+    runs.
     """
 
     step_id: int

@@ -24,6 +24,7 @@ from sglite.scheduler.commit import (
     tell_prompt_logprobs,
 )
 from sglite.scheduler.intake import Intake
+from sglite.scheduler.pipeline import fair_share
 from sglite.scheduler.plan import StepPlan, StepResult
 from sglite.scheduler.prefix_index import PrefixIndex
 from sglite.scheduler.running_batch import RunningBatch
@@ -32,8 +33,10 @@ from sglite.scheduler.step_builder import (
     Step,
     add_chunk,
     add_decodes,
+    add_new_pages,
     describe_admission,
-    list_runs,
+    describe_arrival,
+    describe_step,
     row_setup,
 )
 from sglite.scheduler.waiting_queue import WaitingQueue
@@ -44,7 +47,8 @@ NOT_A_NUMBER = "the model's output was not a number"
 class Scheduler:
     """Requests in, step plans out, results in, outputs out.
 
-    ``now`` is always handed in: seconds on one monotonic clock.
+    ``now`` is always handed in: seconds on one monotonic clock. With ``num_stages`` above 1 the
+    executor is a pipeline of as many stages: see :mod:`sglite.scheduler.pipeline`.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class Scheduler:
         events: ev.EventStream,
         *,
         seed: int = 0,
+        num_stages: int = 1,
     ) -> None:
         self.cache = cache
+        self.num_stages = num_stages
         self.live: dict[str, Sequence] = {}
         self.is_paused = False
         self.prefixes = PrefixIndex(cache.page_size)
@@ -80,7 +86,7 @@ class Scheduler:
         self._events = events
         self._intake = Intake(options, cache_options, cache, self.queue)
         self._admission = Admission(cache, self.queue, self.prefixes, self.estimate, events)
-        self._open: deque[Step] = deque()
+        self.open_steps: deque[Step] = deque()
         self._outputs = OutputBatch()
         self._last_planned = 0
         self._last_committed = 0
@@ -94,10 +100,7 @@ class Scheduler:
         sequence = self._intake.accept(request, now, num_free_rows=num_free_rows, num_live=num_live)
         self.live[request.request_id] = sequence
         if self._events.active:
-            max_new_tokens = sequence.max_total - sequence.num_prompt_tokens
-            self._events.emit(
-                ev.Arrived(sequence.request_id, sequence.num_prompt_tokens, max_new_tokens)
-            )
+            self._events.emit(describe_arrival(sequence))
         self._enqueue(sequence)
 
     def abort(self, request_id: str, now: float, message: str = "aborted by the caller") -> bool:
@@ -124,12 +127,12 @@ class Scheduler:
     @property
     def has_work(self) -> bool:
         """True while a request lives, a step or its pages wait for a commit, or there is news."""
-        return bool(self.live or self._open or self.batch.draining or self._outputs)
+        return bool(self.live or self.open_steps or self.batch.draining or self._outputs)
 
     @property
     def num_open_steps(self) -> int:
         """Steps planned and not committed."""
-        return len(self._open)
+        return len(self.open_steps)
 
     # -- plan --------------------------------------------------------------------------------------
 
@@ -149,25 +152,29 @@ class Scheduler:
             budget = self.budget.tokens(step.work, start)
             left = self._plan_chunks(step, prefilling, budget)
             self._plan_admissions(step, left, now)
-            if len(self.queue) and not (step.sequences or self._open or self.batch.running):
+            if len(self.queue) and not (step.sequences or self.open_steps or self.batch.running):
                 self._end_for_room(self.queue.ordered(now)[0], now)
         if not step.plan.is_empty:
             self.batch.open_plan(step.plan)
-            self._open.append(step)
+            self.open_steps.append(step)
             if self._events.active:
-                self._events.emit(
-                    ev.Stepped(step.plan.step_id, list_runs(step), len(self.queue), budget)
-                )
+                self._events.emit(describe_step(step, len(self.queue), budget))
         return step.plan
 
     def _plan_decodes(self, step: Step, now: float) -> list[Sequence]:
-        """One token for every sequence that only lacks its last one; returns the others."""
+        """One token for every sequence that only lacks its last one; returns the others.
+
+        Of a pipeline, only for those whose last token is back from it, and their share of them.
+        """
         decoding: list[Sequence] = []
         others: list[Sequence] = []
-        running = SequenceState.RUNNING
+        running, is_pipeline, num_awaited = SequenceState.RUNNING, self.num_stages > 1, 0
         for sequence in list(self.batch.running):
             if sequence.state is not running:
                 continue  # retracted in this very loop, to make room for an older one
+            if is_pipeline and sequence.num_pending:
+                num_awaited += 1
+                continue
             # Written out, not called: this is the loop that 1,024 decoding requests go through.
             bound, pages = sequence.num_tokens + sequence.num_pending, sequence.pages
             assert pages is not None
@@ -178,7 +185,8 @@ class Scheduler:
                 bound <= pages.capacity or self._has_room(step, sequence, pages, now)
             ):
                 decoding.append(sequence)
-        add_decodes(step, decoding)
+        decoding = fair_share(decoding, num_awaited, self.num_stages)
+        add_decodes(step, decoding, are_known=is_pipeline)
         return others
 
     def _plan_chunks(self, step: Step, sequences: list[Sequence], budget: int) -> int:
@@ -225,9 +233,7 @@ class Scheduler:
         while not self.cache.try_grow(pages, sequence.num_bound):
             if not self._make_room(sequence, now):
                 return False
-        for group, page_ids in enumerate(pages.page_ids):
-            for index in range(first_new, len(page_ids)):
-                step.plan.page_updates[group].add(sequence.row, index, page_ids[index])
+        add_new_pages(step.plan, sequence.row, pages, first_new)
         return True
 
     def _make_room(self, sequence: Sequence, now: float) -> bool:
@@ -260,7 +266,7 @@ class Scheduler:
 
     def commit(self, plan: StepPlan, result: StepResult, now: float) -> None:
         """Turn the results of the oldest open step into facts."""
-        step = self._open.popleft()
+        step = self.open_steps.popleft()
         assert step.plan is plan, f"step {plan.step_id} was committed out of order"
         self._last_committed = plan.step_id
         self.cache.commit_step(plan.step_id)
@@ -338,7 +344,7 @@ class Scheduler:
 
     @property
     def _newest_open(self) -> int | None:
-        return self._open[-1].plan.step_id if self._open else None
+        return self.open_steps[-1].plan.step_id if self.open_steps else None
 
     def _enqueue(self, sequence: Sequence) -> None:
         sequence.state = SequenceState.WAITING

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sglite.observability.events import Admitted
+from sglite.kvcache.cache_manager import SequencePages
+from sglite.observability.events import Admitted, Arrived, Stepped
 from sglite.scheduler.budget import StepWork
 from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan
 from sglite.scheduler.sequence import Sequence
@@ -23,8 +24,11 @@ class Step:
     work: StepWork = field(default_factory=StepWork)
 
 
-def add_decodes(step: Step, sequences: list[Sequence]) -> None:
-    """Add a run of one token each; the first runs of a plan."""
+def add_decodes(step: Step, sequences: list[Sequence], *, are_known: bool = False) -> None:
+    """Add a run of one token each; the first runs of a plan.
+
+    With ``are_known`` the plan says which token, else it is what the executor sampled last.
+    """
     plan, step_id = step.plan, step.plan.step_id
     assert not plan.run_rows, "decodes come first"
     for sequence in sequences:
@@ -35,7 +39,9 @@ def add_decodes(step: Step, sequences: list[Sequence]) -> None:
         sequence.last_step = step_id
     count = len(sequences)
     plan.run_lengths = [1] * count
-    plan.run_continues = [True] * count
+    plan.run_continues = [not are_known] * count
+    if are_known:
+        plan.token_ids = [sequence.token_ids[-1] for sequence in sequences]
     plan.sample_runs = list(range(count))
     step.sequences += sequences
     step.work.num_decodes = count
@@ -63,6 +69,13 @@ def add_chunk(step: Step, sequence: Sequence, budget: int) -> int:
     sequence.num_scheduled = end
     sequence.last_step = plan.step_id
     return end - start
+
+
+def add_new_pages(plan: StepPlan, row: int, pages: SequencePages, first: int) -> None:
+    """Tell the executor of the pages of ``row`` from index ``first`` on."""
+    for group, page_ids in enumerate(pages.page_ids):
+        for index in range(first, len(page_ids)):
+            plan.page_updates[group].add(row, index, page_ids[index])
 
 
 def row_setup(sequence: Sequence) -> RowSetup:
@@ -96,13 +109,20 @@ def describe_admission(sequence: Sequence, now: float) -> Admitted:
     )
 
 
-def list_runs(step: Step) -> list[tuple[str, int, int, bool]]:
-    """``(request_id, start, length, samples)`` of every run; for events."""
+def describe_arrival(sequence: Sequence) -> Arrived:
+    """The event of a sequence that was queued for the first time."""
+    max_new_tokens = sequence.max_total - sequence.num_prompt_tokens
+    return Arrived(sequence.request_id, sequence.num_prompt_tokens, max_new_tokens)
+
+
+def describe_step(step: Step, num_waiting: int, budget: int) -> Stepped:
+    """The event of a step that is about to be launched."""
     plan, samples = step.plan, set(step.plan.sample_runs)
-    return [
+    runs = [
         (sequence.request_id, plan.run_starts[run], plan.run_lengths[run], run in samples)
         for run, sequence in enumerate(step.sequences)
     ]
+    return Stepped(plan.step_id, runs, num_waiting, budget)
 
 
 def _add_logprob_span(plan: StepPlan, sequence: Sequence, run: int, end: int) -> None:
