@@ -24,6 +24,7 @@ WITHOUT_A_MODULE = {
     "kernels/cpu/test_attention.py": "kernels/cpu/attention.h and attention_plan.cpp",
     "kernels/cpu/test_linear.py": "kernels/cpu/linear.h, rows.h and pack.cpp",
     "kernels/cpu/test_sample.py": "kernels/cpu/sample.h",
+    "kernels/cpu/test_shared_ranks.py": "kernels/cpu/shared_ranks.cpp",
     "lang/test_constrained.py": "programs and grammars together",
     "models/test_shares.py": "decoders of several ranks together, against one",
     "models/test_bad_model_directory.py": "everything that reads a model directory",

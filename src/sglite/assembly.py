@@ -27,7 +27,7 @@ from sglite.executors.device_assembly import (
 from sglite.executors.executor import Executor
 from sglite.executors.pools import make_pool
 from sglite.executors.replay_executor import ReplayExecutor
-from sglite.executors.stage_executor import StageExecutor
+from sglite.executors.stage_executor import ReplayStageExecutor, StageExecutor
 from sglite.executors.step_agreement import StepAgreement
 from sglite.executors.threaded_executor import ThreadedExecutor
 from sglite.executors.torch_executor import TorchExecutor
@@ -134,7 +134,7 @@ def _assemble(
     if leadership is not None:
         team, share = leadership.team, leadership.seat.model_share(info.spec.num_layers)
         memory = _settled(memory, team.settle("planned", memory.num_pages))
-    model = _load(config, info, share, show_progress=show_progress)
+    model = load_share(config, info, share, show_progress=show_progress)
     device = None
     if device_type(config.device) == "cuda" and team is None:
         device = open_device(config.device)
@@ -198,16 +198,17 @@ def plan_share(config: EngineConfig, info: ModelInfo, host: HostShare) -> Memory
     return memory
 
 
-def _load(
+def load_share(
     config: EngineConfig, info: ModelInfo, share: ModelShare, *, show_progress: bool
 ) -> LoadedModel:
+    """What a rank holds of the model, to be computed with in the same way on all of them."""
     return load_model(
         info.directory,
         dtype=config.dtype,
         device=config.device,
         load_format=config.load_format,
         share=share,
-        instruction_set=_choose_kernels(config, info),
+        instruction_set=_choose_kernels(config, info, share),
         quantization=Quantization.of(config.quantization, config.quantization_group_size),
         weight_cache=WeightCache.of(config.weight_cache),
         deterministic=config.deterministic,
@@ -244,7 +245,7 @@ def make_executor(
     max_tokens = config.context_length or model.spec.context_length
     sizes = {"max_rows": max_rows, "max_tokens": max_tokens}
     if isinstance(model.model, ReplayedDecoder):
-        return ReplayExecutor(model.model, pool, check=check, **sizes)
+        return ReplayExecutor(model.model, pool, check=check, agreement=agreement, **sizes)
     return TorchExecutor(model.model, pool, check=check, agreement=agreement, **sizes)
 
 
@@ -256,8 +257,9 @@ def make_share_executor(
     agreement = seat.agreement(config.max_running_requests, torch.device(config.device))
     if config.pp_size == 1:
         return make_executor(config, model, pool, agreement)
-    assert isinstance(model.model, Decoder), "several ranks compute with torch"
-    return StageExecutor(
+    is_replayed = isinstance(model.model, ReplayedDecoder)
+    kind = ReplayStageExecutor if is_replayed else StageExecutor
+    return kind(
         model.model,
         pool,
         seat.stage_links(),
@@ -268,15 +270,15 @@ def make_share_executor(
     )
 
 
-def _choose_kernels(config: EngineConfig, info: ModelInfo) -> str | None:
-    """Instruction set of the compiled CPU kernels for this model; None: torch. Says why not."""
+def _choose_kernels(config: EngineConfig, info: ModelInfo, share: ModelShare) -> str | None:
+    """Instruction set of the compiled CPU kernels for this share; None: torch. Says why not."""
     if config.device != "cpu" or config.cpu_kernels == "torch":
         return None
     instruction_set = cpu.choose(config.cpu_kernels)
     dtype = info.dtype(config.dtype, device=config.device)
-    reason = cpu.why_missing() or why_not_replayed(info.spec, dtype, page_size=config.page_size)
-    if RankLayout.of(config).num_ranks > 1:
-        reason = "several ranks compute with torch; the kernels run whole models"
+    reason = cpu.why_missing() or why_not_replayed(
+        info.spec, dtype, page_size=config.page_size, share=share
+    )
     if reason is None:
         return instruction_set
     fields = {"cpu_kernels": "torch", "reason": reason, "lost": "several times the speed"}

@@ -10,16 +10,23 @@ from typing import Any
 import pytest
 import torch
 
+from sglite.distributed.layout import RankLayout
+from sglite.distributed.open_groups import RankGroups
+from sglite.errors import RankLostError
 from sglite.executors.forward_batch import HostDraws
 from sglite.executors.replay_executor import ReplayExecutor
+from sglite.executors.step_agreement import StepAgreement
 from sglite.executors.torch_executor import TorchExecutor
 from sglite.kernels.cpu import instruction_sets
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.decoder import Decoder
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.replayed_decoder import ReplayedDecoder
+from sglite.models.weight_map import weight_map
 from sglite.request import LogprobParams, SamplingParams
 from sglite.sampling import TokenMasks
 from sglite.scheduler.plan import PromptLogprobSpan, RowSetup, StepPlan, StepResult
+from tests.distributed.rank_threads import run_ranks
 from tests.engine.harness import GREEDY
 from tests.kernels.cpu.kernels import extension
 from tests.model_harness import load_decoder
@@ -43,29 +50,41 @@ def decoder() -> Decoder:
 
 
 def executors(decoder: Decoder) -> list[Any]:
+    replayed = replayed_share(decoder, ModelShare())
+    kinds: tuple[tuple[Any, Any], ...] = ((decoder, TorchExecutor), (replayed, ReplayExecutor))
+    return [
+        kind(model, pool_for(model), max_rows=4, max_tokens=128, check=True)
+        for model, kind in kinds
+    ]
+
+
+def replayed_share(decoder: Decoder, share: ModelShare) -> ReplayedDecoder:
+    """A share of the same weights for the compiled kernels."""
     replayed = ReplayedDecoder(
         decoder.spec,
         dtype=torch.float32,
         weight_dtype=torch.float32,
         instruction_set=instruction_sets()[0],
+        share=share,
     )
-    for name, target in decoder.load_plan().items():
-        part = decoder.get_parameter(target.parameter).data
-        replayed.write(name, target, part if target.put is None else part.narrow(*target.put))
-    made: list[Any] = []
-    for model, kind in ((decoder, TorchExecutor), (replayed, ReplayExecutor)):
-        groups = decoder.spec.kv_groups()
-        pool = KVPool(
-            groups,
-            [16] * len(groups),
-            page_size=PAGE_SIZE,
-            num_kv_heads=decoder.num_kv_heads,
-            head_dim=decoder.spec.head_dim,
-            dtype=torch.float32,
-            layout=model.kv_layout,  # type: ignore[attr-defined]
-        )
-        made.append(kind(model, pool, max_rows=4, max_tokens=128, check=True))
-    return made
+    whole = decoder.load_plan()
+    for name, target in weight_map(decoder.spec, share).items():
+        part, put = decoder.get_parameter(whole[name].parameter).data, whole[name].put
+        replayed.write(name, target, part if put is None else part.narrow(*put))
+    return replayed
+
+
+def pool_for(model: Any) -> KVPool:
+    groups = model.spec.kv_groups()
+    return KVPool(
+        groups,
+        [16] * len(groups),
+        page_size=PAGE_SIZE,
+        num_kv_heads=model.num_kv_heads,
+        head_dim=model.spec.head_dim,
+        dtype=torch.float32,
+        layout=model.kv_layout,
+    )
 
 
 def setup(row: int, sampling: SamplingParams, logprobs: LogprobParams | None = None) -> RowSetup:
@@ -297,3 +316,72 @@ def test_a_step_without_samples_has_no_tokens(decoder):
     plan = prefill([setup(0, GREEDY)])
     plan.sample_runs = []
     assert carry_out(executor, plan).token_ids == []
+
+
+def rank_executor(decoder: Decoder, layout: RankLayout, rank: int, groups: RankGroups) -> Any:
+    """One rank's executor; tokens are drawn by rank 0."""
+    share = ModelShare.of(layout, rank, decoder.spec.num_layers, groups.stage)
+    model = replayed_share(decoder, share)
+    assert groups.ranks is not None
+    agreement = StepAgreement(groups.ranks, max_rows=4, device=torch.device("cpu"))
+    sizes = {"max_rows": 4, "max_tokens": 128}
+    return ReplayExecutor(model, pool_for(model), check=True, agreement=agreement, **sizes)
+
+
+def test_ranks_answer_as_torch_alone(decoder):
+    layout = RankLayout(tp_size=2)
+    scored = LogprobParams(top_num=3, token_ids=(4, 9))
+    span = PromptLogprobSpan(run=0, start=1, end=20, targets=PROMPTS[0][1:20])
+    setups = [setup(0, GREEDY, scored), setup(1, SETTINGS["penalized"])]
+    setups.append(setup(2, SETTINGS["filtered"]))
+    plans = [prefill(setups, [span]), *(decode([0, 1, 2], step) for step in range(1, 6))]
+    masks = packed(some_legal(decoder, 2, 1), [1, 2])
+    plans[2].masked_runs = [1, 2]
+
+    def run(executor: Any) -> list[StepResult]:
+        return [carry_out(executor, p, masks if p is plans[2] else None) for p in plans]
+
+    expected = run(executors(decoder)[0])
+    first, second = run_ranks(
+        layout, lambda rank, groups: run(rank_executor(decoder, layout, rank, groups))
+    )
+    assert [step.token_ids for step in first] == [step.token_ids for step in expected]
+    ours = [first[0].logprobs[0], *first[0].prompt_logprobs[0]]
+    theirs = [expected[0].logprobs[0], *expected[0].prompt_logprobs[0]]
+    assert [each.token_id for each in ours] == [each.token_id for each in theirs]
+    for found, known in zip(ours, theirs, strict=True):
+        assert found.logprob == pytest.approx(known.logprob, abs=1e-3)
+    assert [step.token_ids for step in second] == [[]] * len(plans), "rank 1 draws nothing"
+
+
+def test_ranks_that_read_other_tokens_are_found(decoder):
+    layout = RankLayout(tp_size=2)
+
+    def work(rank: int, groups: RankGroups) -> str:
+        executor = rank_executor(decoder, layout, rank, groups)
+        plan = prefill([setup(0, GREEDY)])
+        plan.token_ids[3] += rank
+        with pytest.raises(RankLostError) as raised:
+            carry_out(executor, plan)
+        return str(raised.value)
+
+    assert all("ranks disagree in step 1" in text for text in run_ranks(layout, work))
+
+
+def test_a_rank_that_computes_with_torch_is_found(decoder):
+    layout = RankLayout(tp_size=2)
+
+    def work(rank: int, groups: RankGroups) -> str:
+        assert groups.ranks is not None
+        agreement = StepAgreement(groups.ranks, max_rows=4, device=torch.device("cpu"))
+        share = ModelShare.of(layout, rank, decoder.spec.num_layers, groups.stage)
+        model: Any = replayed_share(decoder, share)
+        kind: Any = ReplayExecutor
+        if rank == 1:
+            model, kind = Decoder(decoder.spec, share=share).eval(), TorchExecutor
+        made = kind(model, pool_for(model), max_rows=4, max_tokens=128, agreement=agreement)
+        with pytest.raises(RankLostError) as raised:
+            carry_out(made, prefill([setup(0, GREEDY)]))
+        return str(raised.value)
+
+    assert all("ranks disagree in step 1" in text for text in run_ranks(layout, work))

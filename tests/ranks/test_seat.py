@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sglite.distributed.open_groups import RankGroups
 
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
+from sglite.distributed.open_groups import RankGroups
 from sglite.host.share import HostShare
 from sglite.ranks.seat import MeetingPlace, Seat, device_of, host_share, take_seat
 

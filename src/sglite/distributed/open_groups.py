@@ -16,6 +16,7 @@ from torch import distributed as dist
 from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
 
 from sglite.distributed.layout import RankLayout
+from sglite.distributed.shared_memory_group import SharedMemoryGroup, try_share_memory
 from sglite.distributed.torch_group import TorchRankGroup, first_sentence
 from sglite.errors import RankLostError
 
@@ -99,7 +100,11 @@ def open_groups(
                 f"rank {rank}: not all of the ranks {members} came within {timeout_s:g} s"
                 f" (dist_timeout_s): {cause}"
             ) from error
-        return TorchRankGroup(group, timeout_s=timeout_s)
+        plain = TorchRankGroup(group, timeout_s=timeout_s)
+        memory = try_share_memory(plain, place) if is_local and device_type == "cpu" else None
+        if memory is None:
+            return plain
+        return SharedMemoryGroup(group, timeout_s=timeout_s, memory=memory)
 
     ranks = join("ranks", list(range(layout.num_ranks)))
     if layout.pp_size == 1:

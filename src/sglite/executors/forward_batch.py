@@ -78,6 +78,11 @@ class HostBatch:
     sample_tokens: Int32Array
     draws: HostDraws | None = None
 
+    def offsets(self) -> list[int]:
+        """First packed token of each run, then T."""
+        found: list[int] = self.run_offsets.tolist()
+        return found
+
     def check(self, *, vocab_size: int) -> None:
         """Assert the table above; used with ``--check`` and in tests."""
         num_tokens, num_runs = len(self.input_ids_T), len(self.seq_lens_R)
@@ -136,6 +141,10 @@ class ForwardBatch:
     attention: Sequence[AttentionMetadata | PartedAttention]
     group_of_layer: list[int]
     lane_tokens: Sequence[int] | None = None
+
+    def offsets(self) -> list[int]:
+        """First packed token of each run, then T."""
+        return list(self.attention[0].run_offsets)
 
     def on_host(self) -> HostBatch:
         """The same inputs for a model that reads the host's arrays; no token is sampled."""

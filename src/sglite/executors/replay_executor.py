@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sglite.executors.forward_batch import HostDraws
+from sglite.executors.forward_batch import HostBatch, HostDraws
+from sglite.executors.step_agreement import StepAgreement
 from sglite.executors.torch_executor import StepHandle, TorchExecutor
 from sglite.kvcache.kv_pool import KVPool
 from sglite.models.replayed_decoder import ReplayedDecoder
-from sglite.sampling import SampleResult, TokenMasks
+from sglite.sampling import SampleOutput, SampleResult, TokenMasks
 from sglite.scheduler.plan import StepPlan
+
+PROTOCOL = 1
+"""In the digest of ranks: one that computes with torch exchanges other sums than we do."""
 
 
 class ReplayExecutor(TorchExecutor):
@@ -28,19 +32,27 @@ class ReplayExecutor(TorchExecutor):
         max_rows: int,
         max_tokens: int,
         check: bool = False,
+        agreement: StepAgreement | None = None,
     ) -> None:
-        super().__init__(model, kv_pool, max_rows=max_rows, max_tokens=max_tokens, check=check)
+        super().__init__(
+            model,
+            kv_pool,
+            max_rows=max_rows,
+            max_tokens=max_tokens,
+            check=check,
+            agreement=agreement,
+        )
         self._replayed = model
+        if agreement is not None:
+            agreement.include(PROTOCOL)
 
-    def _forward(self, plan: StepPlan) -> tuple[torch.Tensor, list[int]]:
+    def _make_batch(self, plan: StepPlan) -> HostBatch:
         batch = self._rows.make_host_batch(plan)
-        if plan.sample_runs:
+        if plan.sample_runs and self._is_drawing:
             later = {*self._waiting(plan), *self._left_to_sampler(plan)}
             entries = [entry for entry in range(len(plan.sample_runs)) if entry not in later]
             batch.draws = self._draws(plan, entries)
-        if self._check:
-            batch.check(vocab_size=self._model.spec.vocab_size)
-        return self._replayed(batch, self._kv_pool), batch.run_offsets.tolist()
+        return batch
 
     def _waiting(self, plan: StepPlan) -> list[int]:
         """Entries of ``sample_runs`` that are not drawn before their masks may be there."""
@@ -61,7 +73,9 @@ class ReplayExecutor(TorchExecutor):
             draws.integers = integers.take(entries, axis=1)
         return draws
 
-    def _sample_rows(self, handle: StepHandle, masks: TokenMasks | None) -> SampleResult:
+    def _sample_rows(self, handle: StepHandle, masks: TokenMasks | None) -> SampleResult | None:
+        if not self._is_drawing:  # our part of the logits was computed with the step
+            return None
         plan, rows = handle.plan, _rows(handle.plan)
         left = self._left_to_sampler(plan)
         self._draw_late(plan, masks, set(left))
@@ -76,6 +90,16 @@ class ReplayExecutor(TorchExecutor):
         token_ids = [max(token, 0) for token in token_ids] if invalid else token_ids
         self._rows.last_tokens[rows] = token_ids
         return SampleResult(token_ids, invalid, logprobs)
+
+    def _share(
+        self,
+        plan: StepPlan,
+        agreement: StepAgreement,
+        output: SampleOutput | SampleResult | None,
+    ) -> None:
+        assert output is None or isinstance(output, SampleResult), "the kernels draw on the host"
+        drawn_R = None if output is None else torch.tensor(output.token_ids)
+        self._rows.last_tokens[_rows(plan)] = agreement.share(plan, drawn_R).numpy()
 
     def _draw_late(self, plan: StepPlan, masks: TokenMasks | None, left: set[int]) -> None:
         """Draw the rows with masks, and those that waited for one that did not come."""

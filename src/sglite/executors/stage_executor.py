@@ -21,10 +21,12 @@ from dataclasses import dataclass
 import torch
 
 from sglite.errors import RankLostError
+from sglite.executors.forward_batch import ForwardBatch, HostBatch
+from sglite.executors.replay_executor import ReplayExecutor
 from sglite.executors.step_agreement import StepAgreement
 from sglite.executors.torch_executor import StepHandle, TorchExecutor
 from sglite.kvcache.kv_pool import KVPool
-from sglite.models.decoder import Decoder
+from sglite.models.language_model import LanguageModel
 from sglite.models.layers.parallel import RankGroup
 from sglite.sampling import TokenMasks
 from sglite.scheduler.plan import StepPlan
@@ -52,7 +54,7 @@ class StageExecutor(TorchExecutor):
 
     def __init__(
         self,
-        model: Decoder,
+        model: LanguageModel,
         kv_pool: KVPool,
         links: StageLinks,
         agreement: StepAgreement,
@@ -69,7 +71,6 @@ class StageExecutor(TorchExecutor):
             check=check,
             agreement=agreement,
         )
-        self._decoder = model
         self._links = links
         self._stage_agreement = agreement
         self._waited_s = 0.0
@@ -83,15 +84,10 @@ class StageExecutor(TorchExecutor):
         handle.started_s += self._waited_s
         return handle
 
-    def _forward(self, plan: StepPlan) -> tuple[torch.Tensor, list[int]]:
-        batch = self._rows.make_batch(plan)
-        if self._check:
-            batch.check(vocab_size=self._model.spec.vocab_size)
-        self._stage_agreement.begin(plan, batch)
-        hidden_in_TE = self._receive(plan)
-        hidden_TE = self._decoder(batch, self._kv_pool, hidden_in_TE)
+    def _compute(self, plan: StepPlan, batch: ForwardBatch | HostBatch) -> torch.Tensor:
+        hidden_TE = self._model(batch, self._kv_pool, self._receive(plan))
         self._send(hidden_TE)
-        return hidden_TE, batch.attention[0].run_offsets
+        return hidden_TE
 
     @torch.inference_mode()
     def sample(self, handle: StepHandle, masks: TokenMasks | None = None) -> None:
@@ -108,12 +104,12 @@ class StageExecutor(TorchExecutor):
 
     def _receive(self, plan: StepPlan) -> torch.Tensor | None:
         """The hidden states ``[T, E]`` of the stage before; None on the first."""
-        previous, decoder = self._links.previous, self._decoder
+        previous, spec, dtype = self._links.previous, self._model.spec, self._model.stream_dtype
         if previous is None:
             return None
         began_s = time.perf_counter()
-        shape = (sum(plan.run_lengths), decoder.spec.hidden_size)
-        size = shape[0] * shape[1] * decoder.dtype.itemsize
+        shape = (sum(plan.run_lengths), spec.hidden_size)
+        size = shape[0] * shape[1] * dtype.itemsize
         words = torch.empty(DIGEST_BYTES + size, dtype=torch.uint8)
         self._links.group.receive(words, previous)
         self._waited_s = time.perf_counter() - began_s
@@ -123,7 +119,7 @@ class StageExecutor(TorchExecutor):
                 f"ranks {previous} and {self._links.group.rank} disagree in step {plan.step_id}: "
                 "they read other tokens, or wrote to other pages"
             )
-        return words[DIGEST_BYTES:].view(decoder.dtype).view(shape)
+        return words[DIGEST_BYTES:].view(dtype).view(shape)
 
     def _send(self, hidden_TE: torch.Tensor) -> None:
         """Hand the hidden states to the stage behind us, if there is one."""
@@ -131,3 +127,7 @@ class StageExecutor(TorchExecutor):
             digest = torch.tensor([self._stage_agreement.digest], dtype=torch.int64)
             words = torch.cat([digest.view(torch.uint8), hidden_TE.view(torch.uint8).flatten()])
             self._links.group.send(words, self._links.following)
+
+
+class ReplayStageExecutor(StageExecutor, ReplayExecutor):
+    """The same of a model on the compiled CPU kernels."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sglite.errors import RankLostError
-from sglite.executors.forward_batch import ForwardBatch
+from sglite.executors.forward_batch import ForwardBatch, HostBatch
 from sglite.scheduler.plan import StepPlan
 
 if TYPE_CHECKING:
@@ -58,12 +58,17 @@ class StepAgreement:
         """Of all that was computed with so far."""
         return int(self._digest)
 
-    def begin(self, plan: StepPlan, batch: ForwardBatch) -> None:
+    def begin(self, plan: StepPlan, batch: ForwardBatch | HostBatch) -> None:
         """Take what a step computes with into the digest."""
-        self._fold(batch.input_ids_T)
-        self._fold(batch.positions_T + plan.step_id)
-        for metadata in batch.attention:
-            self._fold(metadata.out_slots_T)
+        groups = batch.groups if isinstance(batch, HostBatch) else batch.attention
+        self._fold(torch.as_tensor(batch.input_ids_T))
+        self._fold(torch.as_tensor(batch.positions_T) + plan.step_id)
+        for group in groups:
+            self._fold(torch.as_tensor(group.out_slots_T))
+
+    def include(self, number: int) -> None:
+        """Take something into the digest that all ranks must have in common."""
+        self._fold(torch.tensor([number], device=self._digest.device))
 
     def share(self, plan: StepPlan, token_ids_R: torch.Tensor | None) -> torch.Tensor:
         """The tokens that ``plan`` samples, int64 ``[R]``, from who draws them.

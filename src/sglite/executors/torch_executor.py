@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sglite.executors.forward_batch import ForwardBatch, HostBatch
 from sglite.executors.row_state import RowState
 from sglite.executors.step_agreement import StepAgreement
 from sglite.kvcache.kv_pool import KVPool
@@ -92,12 +93,20 @@ class TorchExecutor:
 
     def _forward(self, plan: StepPlan) -> tuple[torch.Tensor, list[int]]:
         """Hidden states ``[T, E]``, and where each run begins among the packed tokens."""
-        batch = self._rows.make_batch(plan)
+        batch = self._make_batch(plan)
         if self._check:
             batch.check(vocab_size=self._model.spec.vocab_size)
         if self._agreement is not None:
             self._agreement.begin(plan, batch)
-        return self._model(batch, self._kv_pool), batch.attention[0].run_offsets
+        return self._compute(plan, batch), batch.offsets()
+
+    def _make_batch(self, plan: StepPlan) -> ForwardBatch | HostBatch:
+        """What the model is given."""
+        return self._rows.make_batch(plan)
+
+    def _compute(self, plan: StepPlan, batch: ForwardBatch | HostBatch) -> torch.Tensor:
+        """The model's hidden states ``[T, E]``."""
+        return self._model(batch, self._kv_pool)
 
     @torch.inference_mode()
     def sample(self, handle: StepHandle, masks: TokenMasks | None = None) -> None:

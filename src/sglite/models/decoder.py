@@ -148,6 +148,11 @@ class Decoder(nn.Module):
         return self.share.tp
 
     @property
+    def stream_dtype(self) -> torch.dtype:
+        """Type of the residual stream, which goes from stage to stage."""
+        return self.dtype
+
+    @property
     def num_kv_heads(self) -> int:
         """KV heads that this rank holds: what the KV pool is sized by."""
         return self.tp.kv_heads(self.spec.num_kv_heads)[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -11,7 +11,6 @@ from sglite.models.spec import DecoderSpec
 from sglite.models.weight_map import WeightTarget
 
 if TYPE_CHECKING:
-    from sglite.executors.forward_batch import ForwardBatch
     from sglite.kvcache.kv_pool import KVPool
 
 
@@ -21,6 +20,10 @@ class LanguageModel(Protocol):
     spec: DecoderSpec
     dtype: torch.dtype
     kv_layout: KVLayout
+
+    @property
+    def stream_dtype(self) -> torch.dtype:
+        """Type of the residual stream, which goes from stage to stage."""
 
     @property
     def num_kv_heads(self) -> int:
@@ -33,8 +36,14 @@ class LanguageModel(Protocol):
     def write(self, name: str, target: WeightTarget, tensor: torch.Tensor) -> None:
         """Put checkpoint tensor ``name`` in its place; ModelLoadError for another shape."""
 
-    def __call__(self, batch: ForwardBatch, kv_pool: KVPool) -> torch.Tensor:
-        """Hidden states ``[T, E]`` of the batch's tokens; writes their K and V into the pool."""
+    def __call__(
+        self, batch: Any, kv_pool: KVPool, hidden_TE: torch.Tensor | None = None, /
+    ) -> torch.Tensor:
+        """Hidden states ``[T, E]`` of the batch's tokens; writes their K and V into the pool.
+
+        ``batch`` is a ForwardBatch; of a ReplayedDecoder it may be a HostBatch. ``hidden_TE`` are
+        those of the pipeline stage before, where the model is not the first.
+        """
 
     def compute_logits(self, hidden_RE: torch.Tensor) -> torch.Tensor:
         """Logits ``[R, V]``, float32, of rows of the hidden states; good until the next call."""

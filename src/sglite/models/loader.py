@@ -106,7 +106,7 @@ def load_model(
     """Load the model of a directory; ``load_format="dummy"`` needs config.json alone.
 
     ``share`` says what of it this rank holds, and so reads; None: all. With an ``instruction_set``
-    the model runs on the compiled CPU kernels (then whole), else on torch; only they take a
+    the model runs on the compiled CPU kernels (not DP-attention), else on torch; only they take a
     ``quantization`` and a ``weight_cache``. ``deterministic``: results do not depend on what else
     is in a batch. Raises ModelLoadError for a bad directory and ConfigError for a bad option.
     """
@@ -131,7 +131,6 @@ def load_model(
                 deterministic=deterministic,
             ).eval()
         else:
-            assert share.is_whole, f"the compiled CPU kernels run whole models, not {share}"
             model = ReplayedDecoder(
                 info.spec,
                 dtype=weight_type,
@@ -139,6 +138,7 @@ def load_model(
                 instruction_set=instruction_set,
                 quantization=quantization,
                 groups_prefixes=not deterministic,
+                share=share,
             )
     if checkpoint is None:
         _fill_randomly(model, targets, info, device=device, show_progress=show_progress)
@@ -151,10 +151,10 @@ def load_model(
 def _refuse_quantization_on_torch(
     quantization: Quantization | None, instruction_set: str | None, share: ModelShare
 ) -> None:
-    if quantization is not None and not share.is_whole:
+    if quantization is not None and share.has_lanes:
         raise ConfigError(
-            "quantization needs a whole model in each rank: leave it out, or give tp_size 1 and"
-            " pp_size 1 without enable_dp_attention"
+            "quantization needs the compiled CPU kernels, which do not run enable_dp_attention:"
+            " leave out one of the two"
         )
     if quantization is not None and instruction_set is None:
         raise ConfigError(

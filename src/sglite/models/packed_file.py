@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from sglite.errors import ModelLoadError
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.load_progress import load_progress
 from sglite.models.packed_weights import PackedWeights
 from sglite.models.quantization import Quantization
@@ -52,7 +53,7 @@ class PackKey:
         Raises ModelLoadError where a file of the checkpoint cannot be read.
         """
         quantization = weights.quantization
-        kind = _kind(quantization, weights.dtype)
+        kind = _kind(quantization, weights.dtype) + _part(weights.share)
         parts = {
             "format": FORMAT,
             "pack": kind,
@@ -60,6 +61,7 @@ class PackKey:
             # The kernels of another one may round to other integers.
             "instruction_set": weights.instruction_set if quantization else None,
             "model": repr(weights.spec),
+            "share": _part(weights.share),
             "files": [_fingerprint(path) for path in checkpoint.paths()],
         }
         name = _entry_name(checkpoint.directory, kind)
@@ -164,6 +166,14 @@ def _kind(quantization: Quantization | None, dtype: torch.dtype) -> str:
         return str(dtype).removeprefix("torch.")
     size = quantization.layers.group_size
     return f"{quantization.name}-{size}" if size else quantization.name
+
+
+def _part(share: ModelShare) -> str:
+    """Which part of a model a rank has, as a suffix: its ranks keep their packs side by side."""
+    split, layers = share.mlp, share.layers
+    lanes = "-lanes" if share.has_lanes else ""
+    ranks = f"-tp{split.rank}of{split.size}{lanes}" if split.size > 1 else ""
+    return ranks if layers is None else f"{ranks}-layers{layers.start}to{layers.stop - 1}"
 
 
 def _fingerprint(path: Path) -> list[str | int]:

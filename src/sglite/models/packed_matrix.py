@@ -94,9 +94,12 @@ class Matrix:
         """This matrix with other memory of the same type and shape."""
         return replace(self, packed=packed, bias=bias)
 
-    def record_embed(self, program: Any, out: torch.Tensor) -> None:
-        """Add to ``program``: rows of the matrix for the step's tokens."""
-        program.embed(self.packed, out, self.inputs)
+    def record_embed(self, program: Any, out: torch.Tensor, *, first_id: int = 0) -> None:
+        """Add to ``program``: rows of the matrix, from id ``first_id`` on, for the step's tokens.
+
+        Tokens that have none get zeros.
+        """
+        program.embed(self.packed, out, self.inputs, first_id)
 
     def record_linear(
         self,
@@ -191,9 +194,9 @@ class QuantizedMatrix(Matrix):
         instruction_set = self.context.instruction_set
         self.handle.pack(instruction_set, source, *self.panels_from(start), num_threads)
 
-    def record_embed(self, program: Any, out: torch.Tensor) -> None:
+    def record_embed(self, program: Any, out: torch.Tensor, *, first_id: int = 0) -> None:
         """See :class:`Matrix`."""
-        program.quantized_embed(self.handle, out)
+        program.quantized_embed(self.handle, out, first_id)
 
     def record_linear(
         self,

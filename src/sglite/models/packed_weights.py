@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.nn import functional
 
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.packed_matrix import (
     PANEL,
     Matrix,
@@ -41,12 +43,14 @@ class PackedWeights:
         num_threads: int,
         quantization: Quantization | None = None,
         instruction_set: str = "portable",
+        share: ModelShare | None = None,
     ) -> None:
         self.spec = spec
         self.dtype = dtype
         self.quantization = quantization
         self.instruction_set = instruction_set
-        shapes = matrix_shapes(spec)
+        self.share = share = share or ModelShare()
+        shapes = matrix_shapes(spec, share)
         if quantization is None:
             self.matrices = {name: _empty_matrix(shape, dtype) for name, shape in shapes.items()}
         else:
@@ -56,24 +60,28 @@ class PackedWeights:
                 for name, shape in shapes.items()
             }
         self.norms: dict[str, torch.Tensor] = {}
-        self._norm_shapes = _norm_shapes(spec, shapes)
+        self._norm_shapes = _norm_shapes(spec, share, shapes)
         self._extension = extension
         self._num_threads = num_threads
 
     def write(self, target: WeightTarget, tensor: torch.Tensor) -> None:
         """Pack a checkpoint tensor, whose shape is ``target.shape``, converting its type."""
-        source = tensor if target.take is None else tensor.narrow(*target.take)
+        source = target.part(tensor)
         name, kind = target.parameter.rsplit(".", 1)
         matrix = self.matrices.get(name)
         if matrix is None:
             self.norms[name] = source.float().contiguous()
             return
-        start = 0 if target.put is None else target.put.start
+        start = 0 if target.put is None or target.put.dim == 1 else target.put.start
         if kind == "bias":
-            matrix.set_bias(start, source)
+            if matrix.bias is not None:  # else another rank adds it
+                matrix.set_bias(start, source)
             return
         source = source.float() if source.dtype == torch.float16 else source
-        matrix.pack(self._extension, source, start, self._num_threads)
+        missing = matrix.inputs - source.shape[1]
+        source = functional.pad(source, (0, missing)) if missing else source
+        if len(source):
+            matrix.pack(self._extension, source, start, self._num_threads)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All of them as tensors of a file; matrices first, of which each fills cache lines."""
@@ -109,22 +117,30 @@ class PackedWeights:
         return matrices + sum(norm.nbytes for norm in self.norms.values())
 
 
-def matrix_shapes(spec: DecoderSpec) -> dict[str, MatrixShape]:
-    """All matrices of a model by name."""
-    hidden, vocab = spec.hidden_size, spec.vocab_size
-    shapes = {"embed_tokens": MatrixShape(vocab, hidden)}
-    if not spec.tie_word_embeddings:
-        shapes["lm_head"] = MatrixShape(vocab, hidden)
-    q_size = spec.num_attention_heads * spec.head_dim
-    qkv_size = q_size + 2 * spec.num_kv_heads * spec.head_dim
-    ffn = spec.intermediate_size
-    for index in range(spec.num_layers):
+def matrix_shapes(spec: DecoderSpec, share: ModelShare | None = None) -> dict[str, MatrixShape]:
+    """All matrices of a model, or of a rank's share of it, by name.
+
+    Bias of a product that is split along its inputs: the first rank's.
+    """
+    share = share or ModelShare()
+    tp, mlp, hidden, dim = share.tp, share.mlp, spec.hidden_size, spec.head_dim
+    shapes = {}
+    vocab = MatrixShape(tp.padded_split(spec.vocab_size), hidden)
+    if share.is_first_stage or (share.is_last_stage and spec.tie_word_embeddings):
+        shapes["embed_tokens"] = vocab
+    if share.is_last_stage and not spec.tie_word_embeddings:
+        shapes["lm_head"] = vocab
+    q_size = tp.split(spec.num_attention_heads, "num_attention_heads") * dim
+    qkv_size = q_size + 2 * tp.kv_heads(spec.num_kv_heads)[1] * dim
+    ffn = mlp.padded_split(spec.intermediate_size)
+    o_bias, down_bias = spec.o_bias and tp.rank == 0, spec.mlp_bias and mlp.rank == 0
+    for index in share.layers or range(spec.num_layers):
         layer = f"layers.{index}"
         shapes |= {
             f"{layer}.attention.qkv": MatrixShape(qkv_size, hidden, spec.qkv_bias),
-            f"{layer}.attention.output": MatrixShape(hidden, q_size, spec.o_bias),
+            f"{layer}.attention.output": MatrixShape(hidden, q_size, o_bias),
             f"{layer}.mlp.gate_up": MatrixShape(2 * ffn, hidden, spec.mlp_bias, is_gated=True),
-            f"{layer}.mlp.down": MatrixShape(hidden, ffn, spec.mlp_bias),
+            f"{layer}.mlp.down": MatrixShape(hidden, ffn, down_bias),
         }
     return shapes
 
@@ -145,9 +161,9 @@ def _empty_matrix(shape: MatrixShape, dtype: torch.dtype) -> Matrix:
 
 
 def _norm_shapes(
-    spec: DecoderSpec, matrices: Mapping[str, MatrixShape]
+    spec: DecoderSpec, share: ModelShare, matrices: Mapping[str, MatrixShape]
 ) -> dict[str, tuple[int, ...]]:
     """What is no matrix and no bias of one."""
-    targets = weight_map(spec).values()
+    targets = weight_map(spec, share).values()
     shapes = {target.parameter.rsplit(".", 1)[0]: target.shape for target in targets}
     return {name: shape for name, shape in shapes.items() if name not in matrices}

@@ -8,20 +8,21 @@ Shape legend: T tokens packed, R rows, E hidden, F ffn, V vocab. See docs/shapes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sglite.executors.forward_batch import FloatArray, HostBatch, HostDraws, Int32Array, IntArray
 from sglite.kernels import cpu
-from sglite.kvcache.host_memory import lazy_zeros
 from sglite.kvcache.kv_pool import BLOCK_TOKENS, KVLayout
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.layers.rotary import RotaryEmbedding
 from sglite.models.packed_weights import PackedWeights
 from sglite.models.quantization import Quantization
 from sglite.models.spec import DecoderSpec
+from sglite.models.step_recorder import Recording, StepRecorder
 from sglite.models.weight_map import WeightTarget
 
 if TYPE_CHECKING:
@@ -32,8 +33,15 @@ FEWEST_ROWS = 64
 """Rows that the buffers of a recording hold at least; they double when a longer step comes."""
 
 
-def why_not_replayed(spec: DecoderSpec, dtype: torch.dtype, *, page_size: int) -> str | None:
-    """Why the compiled kernels cannot run this model, in a few words; None where they can."""
+def why_not_replayed(
+    spec: DecoderSpec, dtype: torch.dtype, *, page_size: int, share: ModelShare | None = None
+) -> str | None:
+    """Why the compiled kernels cannot run this model, or this share of it, in a few words; None
+    where they can. All ranks of a model get the same answer.
+    """
+    share = share or ModelShare()
+    if share.has_lanes:
+        return "DP-attention"
     if dtype not in (torch.float32, torch.bfloat16):
         return f"no {str(dtype).removeprefix('torch.')} activations"
     if page_size % BLOCK_TOKENS:
@@ -42,25 +50,9 @@ def why_not_replayed(spec: DecoderSpec, dtype: torch.dtype, *, page_size: int) -
         return f"head_dim {spec.head_dim} is not a multiple of 16 up to 256"
     if spec.num_attention_heads // spec.num_kv_heads > 48:
         return "more than 48 query heads share a KV head"
-    if spec.hidden_size % 2 or spec.intermediate_size % 2:
+    if spec.hidden_size % 2 or share.mlp.padded_split(spec.intermediate_size) % 2:
         return "an odd hidden or intermediate size"
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Recording:
-    """A program, and the buffers that it reads and leaves its results in.
-
-    ``hidden_TE`` holds ``capacity`` rows, ``logits_RV`` and ``token_ids_R`` as many samples as
-    ``sample_capacity``.
-    """
-
-    program: Any
-    capacity: int
-    sample_capacity: int
-    hidden_TE: torch.Tensor
-    logits_RV: torch.Tensor
-    token_ids_R: IntArray
 
 
 class ReplayedDecoder:
@@ -71,6 +63,9 @@ class ReplayedDecoder:
     Without ``groups_prefixes`` sequences with a common start do not attend to it together, and long
     ones are not split for the threads: the bits of a sequence do not depend on what else is in its
     batch. The weights are zero until they are written.
+
+    ``share`` is the rank's part of the model: the ranks of a group make the same calls with the
+    same batch, and rank 0 of the last stage has the logits and next tokens.
     """
 
     kv_layout: KVLayout = "block"
@@ -84,36 +79,54 @@ class ReplayedDecoder:
         instruction_set: str,
         quantization: Quantization | None = None,
         groups_prefixes: bool = True,
+        share: ModelShare | None = None,
     ) -> None:
         extension = cpu.extension()
         assert extension is not None, cpu.why_missing()
+        share = share or ModelShare()
         self.spec = spec
         self.dtype = dtype
-        self.num_kv_heads = spec.num_kv_heads
+        self.share = share
+        self.num_kv_heads = share.tp.kv_heads(spec.num_kv_heads)[1]
         self.instruction_set = instruction_set
-        self._extension = extension
-        self._groups_prefixes = groups_prefixes
-        self._num_threads = torch.get_num_threads()
+        num_threads = torch.get_num_threads()
         self.weights = PackedWeights(
             spec,
             dtype=weight_dtype,
             extension=extension,
-            num_threads=self._num_threads,
+            num_threads=num_threads,
             quantization=quantization,
             instruction_set=instruction_set,
+            share=share,
         )
         multiplies_bfloat16 = extension.best_x_type(instruction_set) == "bfloat16"
         is_narrow = multiplies_bfloat16 and dtype == torch.bfloat16
-        self._product_dtype = torch.bfloat16 if is_narrow else torch.float32
-        # Rows that become integers are best made of what is not rounded yet.
-        self._input_dtype = torch.float32 if quantization else self._product_dtype
+        product_dtype = torch.bfloat16 if is_narrow else torch.float32
+        self._recorder = StepRecorder(
+            spec,
+            share,
+            new_program=partial(
+                extension.Program,
+                instruction_set,
+                num_threads,
+                groups_prefixes=groups_prefixes,
+            ),
+            product_dtype=product_dtype,
+            # Rows that become integers are best made of what is not rounded yet.
+            input_dtype=torch.float32 if quantization else product_dtype,
+        )
         self._rotary = RotaryEmbedding(
             spec.rope, head_dim=spec.head_dim, dtype=torch.float32, device="cpu"
         )
-        self._body: _Recording | None = None
-        self._head: _Recording | None = None
+        self._body: Recording | None = None
+        self._head: Recording | None = None
         self._pool: KVPool | None = None
         self._num_samples = 0
+
+    @property
+    def stream_dtype(self) -> torch.dtype:
+        """Type of the residual stream, which goes from stage to stage."""
+        return torch.float32
 
     @property
     def num_bytes(self) -> int:
@@ -125,16 +138,24 @@ class ReplayedDecoder:
         target.check_shape(name, tensor)
         self.weights.write(target, tensor)
 
-    def __call__(self, batch: HostBatch | ForwardBatch, kv_pool: KVPool) -> torch.Tensor:
+    def __call__(
+        self,
+        batch: HostBatch | ForwardBatch,
+        kv_pool: KVPool,
+        hidden_TE: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Hidden states ``[T, E]``, float32, before the last norm; writes K and V into the pool.
 
-        Of a HostBatch they are good until the next call, and the logits and next tokens of its
-        ``sample_tokens`` are computed as well.
+        ``hidden_TE`` is what the stage before this one returned. Of a HostBatch the result is good
+        until the next call, and the logits and next tokens of its ``sample_tokens`` are computed as
+        well, by the last stage.
         """
         if not isinstance(batch, HostBatch):
-            return self(batch.on_host(), kv_pool).clone()
+            return self(batch.on_host(), kv_pool, hidden_TE).clone()
         num_tokens, num_samples = len(batch.input_ids_T), len(batch.sample_tokens)
         body = self._recording_for(num_tokens, num_samples, kv_pool)
+        if hidden_TE is not None:
+            body.hidden_TE[:num_tokens].copy_(hidden_TE)
         table, rows_T = self._rotary_rows(batch)
         draws = batch.draws
         body.program.replay(
@@ -177,7 +198,7 @@ class ReplayedDecoder:
         num_rows = hidden_RE.shape[0]
         head = self._head
         if head is None or head.capacity < num_rows:
-            head = self._head = self._record_head(_capacity(num_rows))
+            head = self._head = self._recorder.record_head(self.weights, _capacity(num_rows))
         head.hidden_TE[:num_rows].copy_(hidden_RE)
         head.program.replay_rows(num_rows)
         return head.logits_RV[:num_rows]
@@ -192,16 +213,17 @@ class ReplayedDecoder:
         table, rows_T = self._rotary.table_and_rows(positions_T, lengths, offsets)
         return table.numpy(), rows_T.numpy().astype(np.int32)
 
-    def _recording_for(self, num_tokens: int, num_samples: int, kv_pool: KVPool) -> _Recording:
+    def _recording_for(self, num_tokens: int, num_samples: int, kv_pool: KVPool) -> Recording:
         """The recording, made anew where it is too small or for another pool."""
         body = self._body
         if body is None or self._pool is not kv_pool:
-            body = self._body = self._record_body(
-                _capacity(num_tokens), _capacity(num_samples), kv_pool
+            body = self._body = self._recorder.record_body(
+                self.weights, _capacity(num_tokens), _capacity(num_samples), kv_pool
             )
             self._pool = kv_pool
         elif body.capacity < num_tokens or body.sample_capacity < num_samples:
-            body = self._body = self._record_body(
+            body = self._body = self._recorder.record_body(
+                self.weights,
                 max(body.capacity, _capacity(num_tokens)),
                 max(body.sample_capacity, _capacity(num_samples)),
                 kv_pool,
@@ -211,77 +233,6 @@ class ReplayedDecoder:
     def num_grouped_tokens(self) -> int:
         """Of the last step: how often a token was attended in more than one part."""
         return 0 if self._body is None else int(self._body.program.num_grouped_tokens())
-
-    def _new_program(self, page_sizes: list[int], windows: list[int]) -> Any:
-        return self._extension.Program(
-            self.instruction_set, self._num_threads, page_sizes, windows, self._groups_prefixes
-        )
-
-    def _record_body(self, capacity: int, sample_capacity: int, kv_pool: KVPool) -> _Recording:
-        spec, inputs = self.spec, self._input_dtype
-        q_size = spec.num_attention_heads * spec.head_dim
-        qkv_size = q_size + 2 * spec.num_kv_heads * spec.head_dim
-        hidden_TE = lazy_zeros((capacity, spec.hidden_size), torch.float32)
-        normed_TE = lazy_zeros((capacity, spec.hidden_size), inputs)
-        qkv = lazy_zeros((capacity, qkv_size), torch.float32)
-        # Only bfloat16 is multiplied by bfloat16; what else is in the pool widens to float32.
-        is_narrow = kv_pool.dtype == torch.bfloat16
-        query_dtype = self._product_dtype if is_narrow else torch.float32
-        q, attended = (lazy_zeros((capacity, q_size), query_dtype) for _ in range(2))
-        gated_TF = lazy_zeros((capacity, spec.intermediate_size), inputs)
-        windows = [group.window or 0 for group in kv_pool.groups]
-        program = self._new_program([kv_pool.page_size] * len(windows), windows)
-        self.weights.matrices["embed_tokens"].record_embed(program, hidden_TE)
-        norms, matrices = self.weights.norms, self.weights.matrices
-        heads = (spec.num_attention_heads, spec.num_kv_heads, spec.head_dim)
-        for index, group in enumerate(spec.group_of_layer()):
-            layer, pages = f"layers.{index}", kv_pool.blocks(index)
-            qk_norms = [norms.get(f"{layer}.attention.{name}") for name in ("q_norm", "k_norm")]
-            program.norm(hidden_TE, norms[f"{layer}.input_norm"], normed_TE, spec.rms_norm_eps)
-            matrices[f"{layer}.attention.qkv"].record_linear(program, normed_TE, qkv)
-            program.rotate(
-                qkv, q, *pages, *qk_norms, *heads, spec.rms_norm_eps, spec.attention_scale, group
-            )
-            program.attend(q, attended, *pages, *heads, group, spec.attention_softcap or 0.0)
-            output = matrices[f"{layer}.attention.output"]
-            output.record_linear(program, attended, hidden_TE, epilogue="add")
-            program.norm(hidden_TE, norms[f"{layer}.mlp_norm"], normed_TE, spec.rms_norm_eps)
-            gate_up = matrices[f"{layer}.mlp.gate_up"]
-            gate_up.record_linear(
-                program, normed_TE, gated_TF, epilogue="gated", activation=spec.activation
-            )
-            matrices[f"{layer}.mlp.down"].record_linear(
-                program, gated_TF, hidden_TE, epilogue="add"
-            )
-        logits_RV, token_ids_R = self._record_samples(program, hidden_TE, sample_capacity)
-        return _Recording(
-            program, capacity, sample_capacity, hidden_TE, logits_RV, token_ids_R.numpy()
-        )
-
-    def _record_samples(
-        self, program: Any, hidden_TE: torch.Tensor, capacity: int, *, of_samples: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The last norm and the head of the tokens that are sampled, or of all rows."""
-        spec = self.spec
-        normed_RE = lazy_zeros((capacity, spec.hidden_size), self._input_dtype)
-        logits_RV = lazy_zeros((capacity, spec.vocab_size), torch.float32)
-        token_ids_R = torch.zeros(capacity, dtype=torch.int64)
-        norm = self.weights.norms["norm"]
-        head = self.weights.matrices["embed_tokens" if spec.tie_word_embeddings else "lm_head"]
-        program.norm(hidden_TE, norm, normed_RE, spec.rms_norm_eps, of_samples)
-        head.record_linear(program, normed_RE, logits_RV, of_samples=of_samples)
-        if of_samples:
-            program.sample(logits_RV, token_ids_R, spec.vocab_size)
-        return logits_RV, token_ids_R
-
-    def _record_head(self, capacity: int) -> _Recording:
-        """The last norm and the head alone, for prompt log-probabilities."""
-        hidden_RE = torch.zeros(capacity, self.spec.hidden_size)
-        program = self._new_program([], [])
-        logits_RV, token_ids_R = self._record_samples(
-            program, hidden_RE, capacity, of_samples=False
-        )
-        return _Recording(program, capacity, capacity, hidden_RE, logits_RV, token_ids_R.numpy())
 
 
 def _capacity(num_rows: int) -> int:

@@ -12,13 +12,13 @@ import logging
 import socket
 from pathlib import Path
 
-from sglite.assembly import plan_share
+from sglite.assembly import load_share, plan_share
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, ModelLoadError, RankLostError
 from sglite.host.share import HostShare
 from sglite.ipc.frames import encode
-from sglite.models.loader import load_model, read_model_info
+from sglite.models.loader import read_model_info
 from sglite.observability.logging import bound_fields, ensure_logging
 from sglite.ranks.channel import PlanReceiver, decode_to_rank
 from sglite.ranks.followers import make_follower
@@ -87,15 +87,8 @@ class RankWorker:
         info = read_model_info(settings.model_directory)
         memory = plan_share(config, info, host_share(layout, seat.rank, HostShare(*settings.host)))
         self._come_to(receiver, "planned", memory.num_pages)
-        model = load_model(
-            Path(settings.model_directory),
-            dtype=config.dtype,
-            device=config.device,
-            load_format=config.load_format,
-            share=seat.model_share(info.spec.num_layers),
-            deterministic=config.deterministic,
-            show_progress=False,
-        )
+        share = seat.model_share(info.spec.num_layers)
+        model = load_share(config, info, share, show_progress=False)
         num_pages = self._come_to(receiver, "loaded", memory.num_pages, model.num_bytes)
         follower = make_follower(config, model, num_pages, seat, receiver=receiver, tell=self._tell)
         self._come_to(receiver, "ready", num_pages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -32,8 +33,16 @@ def inputs(target: str, rows: int, size: int, dtype: torch.dtype) -> torch.Tenso
     return 3 * random(rows, size, dtype=torch.bfloat16 if is_narrow else torch.float32)
 
 
-def program(target: str) -> object:
+def program(target: str) -> Any:
     return _cpu.Program(target, NUM_THREADS, [], [], False)
+
+
+def replay_ids(recorded: Any, ids: torch.Tensor) -> None:
+    """One run of these tokens through a program without attention."""
+    nothing = torch.zeros(0, dtype=torch.int32)
+    whole = torch.tensor([0, len(ids)], dtype=torch.int32)
+    cos_sin, rows = torch.zeros(1, 2), torch.zeros(len(ids), dtype=torch.int32)
+    recorded.replay(ids, cos_sin, rows, whole, whole[1:], [], [], nothing)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16"])
@@ -119,11 +128,54 @@ def test_embedding_rows_come_out_of_the_packed_table(target, dtype):
     recorded = program(target)
     recorded.embed(pack(table), hidden, 24)
     ids = torch.tensor([0, 49, 16, 31])
-    nothing = torch.zeros(0, dtype=torch.int32)
-    whole = torch.tensor([0, 4], dtype=torch.int32)
-    cos_sin, rows = torch.zeros(1, 2), torch.zeros(4, dtype=torch.int32)
-    recorded.replay(ids, cos_sin, rows, whole, whole[1:], [], [], nothing)
+    replay_ids(recorded, ids)
     assert torch.equal(hidden, table[ids].float())
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_ids_of_another_part_of_the_table_give_zeros(target, dtype):
+    table = random(50, 24, dtype=dtype)
+    hidden = torch.full((6, 24), torch.nan)
+    recorded = program(target)
+    recorded.embed(pack(table), hidden, 24, first_id=100)
+    ids = torch.tensor([0, 99, 100, 149, 150, 10_000_000_000])
+    replay_ids(recorded, ids)
+    expected = torch.zeros(6, 24)
+    expected[2:4] = table[[0, 49]].float()
+    assert torch.equal(hidden, expected)
+
+
+def test_a_call_comes_between_operations_and_sees_the_rows():
+    weight, x = random(32, 32), random(5, 32)
+    y, z = torch.zeros(5, 32), torch.zeros(5, 32)
+    recorded = program(TARGETS[0])
+    recorded.linear(pack(weight), None, x, y, 32, 32)
+    recorded.call(lambda num_rows: y[:num_rows].mul_(2))
+    recorded.linear(pack(weight), None, y, z, 32, 32)
+    called = []
+    recorded.call(called.append)
+    recorded.call(called.append, of_samples=True)
+    for rows in (3, 5):
+        recorded.replay_rows(rows)
+        twice = 2 * x[:rows] @ weight.T
+        torch.testing.assert_close(y[:rows], twice, atol=TOLERANCE, rtol=TOLERANCE)
+        torch.testing.assert_close(z[:rows], twice @ weight.T, atol=TOLERANCE, rtol=TOLERANCE)
+    assert called == [3, 5], "there are no samples to call for"
+
+
+def test_what_a_call_raises_ends_the_replay():
+    x, y = random(5, 32), torch.zeros(5, 32)
+
+    def fail(num_rows: int) -> None:
+        raise RuntimeError(f"rank 1 is gone, {num_rows} rows")
+
+    recorded = program(TARGETS[0])
+    recorded.call(fail)
+    recorded.linear(pack(random(32, 32)), None, x, y, 32, 32)
+    with pytest.raises(RuntimeError, match="rank 1 is gone, 4 rows"):
+        recorded.replay_rows(4)
+    assert not y.any()
 
 
 @pytest.mark.parametrize("size", [2, 16, 40, 258])

@@ -207,14 +207,30 @@ def test_gate_and_up_become_one(target, layout):
 @pytest.mark.parametrize("target", TARGETS)
 def test_embedding_reads_rows_of_the_table(target, layout):
     matrix = quantized(random(50, 200), layout, target)
-    ids, y = torch.tensor([0, 49, 17, 17, 32]), torch.zeros(5, 200)
+    ids = torch.tensor([0, 49, 17, 17, 32])
+    y = embedded(matrix, target, ids, first_id=0)
+    assert torch.equal(y, matrix.dequantized[ids, :200])
+
+
+@pytest.mark.parametrize("layout", FORMATS, ids=str)
+@pytest.mark.parametrize("target", TARGETS)
+def test_ids_of_another_part_of_the_table_give_zeros(target, layout):
+    matrix = quantized(random(50, 200), layout, target)
+    y = embedded(matrix, target, torch.tensor([9, 10, 59, 60, 73, 74]), first_id=10)
+    assert torch.equal(y[1:3], matrix.dequantized[[0, 49], :200])
+    assert not y[[0, 3, 4, 5]].any()
+
+
+def embedded(matrix: Quantized, target: str, ids: torch.Tensor, *, first_id: int) -> torch.Tensor:
+    """The rows of these tokens; the table begins with ``first_id``."""
+    y = torch.full((len(ids), 200), torch.nan)
     program = _cpu.Program(target, NUM_THREADS, [], [], False)
-    program.quantized_embed(matrix.handle, y)
+    program.quantized_embed(matrix.handle, y, first_id)
     none32 = torch.zeros(0, dtype=torch.int32)
-    rows = torch.zeros(5, dtype=torch.int32)
+    rows = torch.zeros(len(ids), dtype=torch.int32)
     offsets = torch.zeros(1, dtype=torch.int32)
     program.replay(ids, torch.zeros(1, 2), rows, offsets, none32, [], [], none32)
-    assert torch.equal(y, matrix.dequantized[ids, :200])
+    return y
 
 
 def test_what_does_not_fit_is_refused():

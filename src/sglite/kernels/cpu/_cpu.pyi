@@ -1,6 +1,6 @@
 """What bindings.cpp shows to Python. Every array is on the CPU, contiguous and never copied."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy
@@ -51,6 +51,35 @@ class QuantizedMatrix:
         The result is the same, bit for bit, whatever the instruction set.
         """
 
+class SharedRanks:
+    """Sums and copies among ranks of one machine over memory that they share (shared_ranks.h).
+
+    All ranks make the same calls in the same order. RuntimeError where one of them is later than
+    the timeout, or its process has ended; after that the object is of no use any more.
+    """
+
+    def __init__(self, region: Array, rank: int, num_ranks: int, timeout_s: float) -> None:
+        """``region``: at least :meth:`region_bytes`, zeros at first, the same memory everywhere.
+
+        ValueError where it is too small or there is no such rank.
+        """
+
+    @staticmethod
+    def region_bytes(num_ranks: int) -> int:
+        """Memory that so many ranks need."""
+
+    def all_reduce(self, x: Array) -> None:
+        """The sum over ranks, float32 or int64, in place: the same bits everywhere."""
+
+    def broadcast(self, x: Array, source: int) -> None:
+        """What rank ``source`` has, in place."""
+
+    def gather(self, part: Array, joined: Array | None) -> None:
+        """At rank 0 the ranks' parts ``[rows, n]`` side by side in ``joined`` [rows, ranks * n].
+
+        Elsewhere ``joined`` is not read and may be None. A rank does not wait for rank 0.
+        """
+
 class Program:
     """Operations that are recorded once, with their buffers, and replayed by one call."""
 
@@ -64,8 +93,11 @@ class Program:
     ) -> None:
         """``page_sizes`` and ``windows`` (in tokens): one of each per KV group."""
 
-    def embed(self, table: Array, out: Array, size: int) -> None:
-        """Record: rows of a packed table for the step's tokens."""
+    def embed(self, table: Array, out: Array, size: int, first_id: int = 0) -> None:
+        """Record: rows of a packed table for the step's tokens.
+
+        The table's first row is that of ``first_id``; an id beyond the table gets zeros.
+        """
 
     def norm(
         self, x: Array, weight: Array, out: Array, eps: float, of_samples: bool = False
@@ -98,8 +130,8 @@ class Program:
         ``gated`` has gate and up in alternating panels.
         """
 
-    def quantized_embed(self, table: QuantizedMatrix, out: Array) -> None:
-        """Record: rows of a quantised table for the step's tokens."""
+    def quantized_embed(self, table: QuantizedMatrix, out: Array, first_id: int = 0) -> None:
+        """Record: as :meth:`embed`, of a quantised table."""
 
     def quantize(
         self,
@@ -167,6 +199,13 @@ class Program:
         """Record: attention of the step's queries over the pages of their sequences.
 
         With a ``softcap`` above 0 a score becomes ``softcap * tanh(score / softcap)``.
+        """
+
+    def call(self, function: Callable[[int], object], of_samples: bool = False) -> None:
+        """Record: ``function(number of rows)`` between operations, on the caller's thread.
+
+        Of a step without rows (samples) it is not called. What it raises ends the step, and the
+        replay raises it. It must not refer to the program: such a cycle is never freed.
         """
 
     def replay_rows(self, num_rows: int) -> None:

@@ -142,8 +142,11 @@ public:
         require(num_threads > 0, "num_threads must be positive");
     }
 
-    void embed(Array table, Array out, int size) {
-        program_.add(Embed{table.data(), floats(out, "out"), type_of(table), size});
+    void embed(Array table, Array out, int size, int64_t first_id) {
+        require(size > 0 && table.size() % (kPanel * (size_t)size) == 0,
+                "table is not whole panels");
+        program_.add(Embed{table.data(), floats(out, "out"), type_of(table), size, first_id,
+                           (int64_t)(table.size() / size)});
         keep({table, out});
     }
 
@@ -177,8 +180,9 @@ public:
         keep({weight, x, out});
     }
 
-    void quantized_embed(const HeldMatrix& table, Array out) {
-        program_.add(QuantizedEmbed{table.matrix, floats(out, "out")});
+    void quantized_embed(const HeldMatrix& table, Array out, int64_t first_id) {
+        program_.add(QuantizedEmbed{table.matrix, floats(out, "out"), first_id,
+                                    (int64_t)table.num_panels * kPanel});
         keep({table.array, out});
     }
 
@@ -254,6 +258,16 @@ public:
         check_pool(args.q_type, k_pool, v_pool, num_kv_heads, head_dim);
         program_.add(AttendOp{args, group});
         keep({q, out, k_pool, v_pool});
+    }
+
+    // A program is no part of Python's search for cycles: `function` must not lead back to it.
+    void call(nb::callable function, bool of_samples) {
+        program_.add_call(
+            [function](int num_rows) {
+                nb::gil_scoped_acquire acquire;
+                function(num_rows);
+            },
+            of_samples);
     }
 
     void replay_rows(int num_rows) {
@@ -404,6 +418,10 @@ private:
 }  // namespace
 }  // namespace sglite
 
+namespace sglite {
+void bind_shared_ranks(nb::module_& m);  // bindings_ranks.cpp
+}
+
 NB_MODULE(_cpu, m) {
     using namespace sglite;
     m.doc() = "CPU kernels: packed weights and programs that are recorded once and replayed.";
@@ -417,6 +435,7 @@ NB_MODULE(_cpu, m) {
           nb::arg("panel_step"), nb::arg("num_threads"));
     m.def("unpack", &unpack, nb::arg("packed"), nb::arg("num_inputs"), nb::arg("rows"),
           nb::arg("target"));
+    bind_shared_ranks(m);
     nb::class_<HeldMatrix>(m, "QuantizedMatrix")
         .def(nb::init<Array, int, int, int>(), nb::arg("packed"), nb::arg("num_inputs"),
              nb::arg("bits"), nb::arg("group_size"))
@@ -427,7 +446,8 @@ NB_MODULE(_cpu, m) {
                       bool>(),
              nb::arg("instruction_set"), nb::arg("num_threads"), nb::arg("page_sizes"),
              nb::arg("windows"), nb::arg("groups_prefixes"))
-        .def("embed", &Recorder::embed, nb::arg("table"), nb::arg("out"), nb::arg("size"))
+        .def("embed", &Recorder::embed, nb::arg("table"), nb::arg("out"), nb::arg("size"),
+             nb::arg("first_id") = 0)
         .def("norm", &Recorder::norm, nb::arg("x"), nb::arg("weight"), nb::arg("out"),
              nb::arg("eps"), nb::arg("of_samples") = false)
         .def("sample", &Recorder::sample, nb::arg("x"), nb::arg("ids"), nb::arg("size"))
@@ -435,7 +455,8 @@ NB_MODULE(_cpu, m) {
              nb::arg("out"), nb::arg("num_outputs"), nb::arg("num_inputs"),
              nb::arg("epilogue") = "store", nb::arg("activation") = "silu",
              nb::arg("of_samples") = false)
-        .def("quantized_embed", &Recorder::quantized_embed, nb::arg("table"), nb::arg("out"))
+        .def("quantized_embed", &Recorder::quantized_embed, nb::arg("table"), nb::arg("out"),
+             nb::arg("first_id") = 0)
         .def("quantize", &Recorder::quantize, nb::arg("x"), nb::arg("weight"), nb::arg("codes"),
              nb::arg("scales"), nb::arg("sums"), nb::arg("of_samples") = false)
         .def("quantized_linear", &Recorder::quantized_linear, nb::arg("weight"),
@@ -449,6 +470,7 @@ NB_MODULE(_cpu, m) {
         .def("attend", &Recorder::attend, nb::arg("q"), nb::arg("out"), nb::arg("k_pool"),
              nb::arg("v_pool"), nb::arg("num_heads"), nb::arg("num_kv_heads"),
              nb::arg("head_dim"), nb::arg("group"), nb::arg("softcap") = 0.0f)
+        .def("call", &Recorder::call, nb::arg("function"), nb::arg("of_samples") = false)
         .def("replay_rows", &Recorder::replay_rows, nb::arg("num_rows"))
         .def("replay", &Recorder::replay, nb::arg("input_ids"), nb::arg("cos_sin"),
              nb::arg("cos_sin_rows"), nb::arg("offsets"), nb::arg("seq_lens"),

@@ -44,12 +44,14 @@ struct Norm {
     float eps;
 };
 
-// y[row] = row `ids[row]` of a packed table of `size` columns, float32.
+// y[row] = the row of `ids[row]` in a packed table of `size` columns, float32. The table has
+// `num_ids` rows from id `first_id` on; a row of any other id is zero: another rank has it.
 struct Embed {
     const void* table;
     float* y;
     Type type;
     int size;
+    int64_t first_id, num_ids;
 };
 
 // ids[row] = the next token of the logits x[row] as Draws say; -1 where their largest is not finite

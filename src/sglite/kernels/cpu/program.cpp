@@ -71,6 +71,10 @@ void Program::add(const Op& op, bool of_samples) {
     }
 }
 
+void Program::add_call(std::function<void(int)> function, bool of_samples) {
+    calls_.push_back({ops_.size(), std::move(function), of_samples});
+}
+
 void Program::make_plans(const Step& step) {
     for (size_t group = 0; group < step.groups.size(); ++group) {
         if (plan_options_[group].num_heads == 0) continue;  // nothing attends to it
@@ -83,7 +87,14 @@ void Program::make_plans(const Step& step) {
 
 void Program::run(const Step& step) {
     make_plans(step);
-    run_ops(step, 0, ops_.size());
+    size_t done = 0;
+    for (const Call& call : calls_) {
+        run_ops(step, done, call.before);
+        done = call.before;
+        const int num_rows = call.of_samples ? step.num_samples : step.num_rows;
+        if (num_rows > 0) call.function(num_rows);
+    }
+    run_ops(step, done, ops_.size());
 }
 
 void Program::draw(const Draws& draws) {
@@ -95,6 +106,7 @@ void Program::draw(const Draws& draws) {
 }
 
 void Program::run_ops(const Step& step, size_t begin, size_t end) {
+    if (begin == end) return;
     Replay replay{*this, step, begin, end, std::make_unique<WorkShare[]>(end - begin)};
     run_on_threads(num_threads_, work, &replay);
 }

@@ -1,6 +1,7 @@
 // A recorded step: kernels over fixed buffers, replayed by one call on all threads.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <variant>
 #include <vector>
@@ -58,6 +59,13 @@ struct Recorded {
     bool of_samples;
 };
 
+// What a caller does between operations, with the number of rows that the step has there.
+struct Call {
+    size_t before;  // the operation that comes next
+    std::function<void(int num_rows)> function;
+    bool of_samples;
+};
+
 class Program {
 public:
     Program(const Kernels& kernels, int num_threads, std::vector<GroupLayout> groups,
@@ -66,6 +74,9 @@ public:
 
     // A Norm of samples reads their rows among all; what follows it has one row per sample.
     void add(const Op& op, bool of_samples = false);
+    // From the thread that runs the program, while its others rest; nothing without rows. What it
+    // throws ends the run.
+    void add_call(std::function<void(int num_rows)> function, bool of_samples = false);
     void run(const Step& step);
 
     // Draws from the logits that the last run left.
@@ -90,6 +101,7 @@ private:
     const std::vector<GroupLayout> layouts_;
     const bool groups_prefixes_;
     std::vector<Recorded> ops_;
+    std::vector<Call> calls_;
     size_t sample_op_ = 0;
     std::vector<AttentionPlan> plans_;  // per KV group
     std::vector<PlanOptions> plan_options_;

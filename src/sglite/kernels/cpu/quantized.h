@@ -49,10 +49,11 @@ struct QuantizedLinear {
     const int32_t* sums;
 };
 
-// y[row] = row `ids[row]` of the matrix.
+// As `Embed`, of a matrix whose first row is that of id `first_id`.
 struct QuantizedEmbed {
     QuantizedMatrix table;
     float* y;
+    int64_t first_id, num_ids;
 };
 
 // Rows of a matrix [num_rows, num_inputs] into the panels first, first + step, ...; those missing

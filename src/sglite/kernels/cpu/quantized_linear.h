@@ -222,10 +222,15 @@ inline void any_quantized_linear(const QuantizedLinear& op, int rows, int begin,
 inline void quantized_embed(const QuantizedEmbed& op, const int64_t* ids, int begin, int end) {
     const QuantizedMatrix& table = op.table;
     for (int row = begin; row < end; ++row) {
-        const int lane = (int)(ids[row] % kPanel);
-        const uint8_t* const panel = table.panels + ids[row] / kPanel * table.panel_bytes;
-        const uint8_t* const codes = panel + table.scale_bytes + 4 * lane;
+        const int64_t id = ids[row] - op.first_id;
         float* const y = op.y + (ptrdiff_t)row * table.num_inputs;
+        if (id < 0 || id >= op.num_ids) {
+            for (int i = 0; i < table.num_inputs; ++i) y[i] = 0.0f;
+            continue;
+        }
+        const int lane = (int)(id % kPanel);
+        const uint8_t* const panel = table.panels + id / kPanel * table.panel_bytes;
+        const uint8_t* const codes = panel + table.scale_bytes + 4 * lane;
         for (int i = 0; i < table.num_inputs; ++i) {
             if (table.bits == 8) {
                 const int code = codes[(ptrdiff_t)(i / 4) * 64 + i % 4];

@@ -46,9 +46,14 @@ template <class T>
 inline void embed_rows(const Embed& op, const int64_t* ids, int begin, int end) {
     const bool is_paired = sizeof(T) == 2;
     for (int row = begin; row < end; ++row) {
-        const int64_t panel = ids[row] / kPanel, lane = ids[row] % kPanel;
-        const T* const source = (const T*)op.table + panel * kPanel * op.size;
+        const int64_t id = ids[row] - op.first_id;
         float* const y = op.y + (ptrdiff_t)row * op.size;
+        if (id < 0 || id >= op.num_ids) {
+            for (int i = 0; i < op.size; ++i) y[i] = 0.0f;
+            continue;
+        }
+        const int64_t panel = id / kPanel, lane = id % kPanel;
+        const T* const source = (const T*)op.table + panel * kPanel * op.size;
         for (int i = 0; i < op.size; i += 2) {
             const T* const pair = source + (ptrdiff_t)i * kPanel;
             y[i] = widen(pair[is_paired ? 2 * lane : lane]);

@@ -8,22 +8,10 @@
 #include <sched.h>
 #endif
 
-#if defined(__x86_64__) || defined(__i386__)
-#include <immintrin.h>
-#endif
-
 namespace sglite {
 namespace {
 
 constexpr int kSpins = 4000;  // some 50 to 100 microseconds
-
-inline void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-    _mm_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 // GNU OpenMP's entry points, found in the process and not linked: a second runtime with threads of
 // its own would fight torch's for the cores.

@@ -4,7 +4,20 @@
 #include <atomic>
 #include <vector>
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
 namespace sglite {
+
+// Tells the core that this thread waits for another one.
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
 
 // Hands out the units of one operation, and knows when all of them are done. A thread that the
 // system has put aside holds up the others only while it has units of its own in hand; a barrier
