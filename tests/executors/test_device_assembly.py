@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sglite.assembly import _plan_on_device, build_engine
+from sglite.assembly import plan_on_device, build_engine
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
 from sglite.errors import ConfigError
@@ -290,14 +290,14 @@ def test_running_out_of_memory_while_measuring_says_what_to_change(
 ) -> None:
     config = config_for(cuda_graph_max_tokens=16)
     with pytest.raises(ConfigError, match=r"cuda:0 is out of memory: 300.* more were wanted"):
-        _plan_on_device(config, as_loaded(decoder), FullDevice(at), estimate_of(decoder))
+        plan_on_device(config, as_loaded(decoder), FullDevice(at), estimate_of(decoder))
 
 
 def test_the_plan_follows_what_was_measured(decoder: Decoder) -> None:
     model = replace(as_loaded(decoder), num_bytes=5 * MIB)
     device = ScriptedDevice(900, 820, 840, 833)
     config = config_for(cuda_graph_max_tokens=16)
-    plan = _plan_on_device(config, model, device, estimate_of(decoder))
+    plan = plan_on_device(config, model, device, estimate_of(decoder))
     assert plan.is_measured
     assert plan.available_bytes == 905 * MIB
     assert plan.activation_bytes == 80 * MIB - small_pool_bytes(config, decoder)
