@@ -87,20 +87,17 @@ def _wait(started: dict[int, StartedRank], stopped: socket.socket) -> int:
     words: dict[int, RankFault] = {}
     readers = {rank: FrameReader() for rank in started}
     with selectors.DefaultSelector() as selector:
-        selector.register(stopped, selectors.EVENT_READ, None)
+        selector.register(stopped, selectors.EVENT_READ)
         for rank, each in started.items():
             selector.register(each.socket, selectors.EVENT_READ, rank)
-        num_open = len(started)
-        while num_open:
-            for key, _ in selector.select():
-                if key.data is None:
-                    return EXIT_CLOSED
-                rank = key.data
-                if _hear(started[rank].socket, readers[rank], rank, words):
-                    continue
-                selector.unregister(started[rank].socket)
-                num_open -= 1
-                _look_at_end(rank, started[rank], words.get(rank))
+        while len(selector.get_map()) > 1:
+            ready = [key.data for key, _ in selector.select()]
+            if None in ready:
+                return EXIT_CLOSED
+            for rank in ready:
+                if not _hear(started[rank].socket, readers[rank], rank, words):
+                    selector.unregister(started[rank].socket)
+                    _look_at_end(rank, started[rank], words.get(rank))
     return EXIT_CLOSED
 
 
