@@ -97,6 +97,11 @@ def test_a_list_gives_a_list_in_its_order(llm: LLM) -> None:
     assert len(many(llm.generate([PROMPT], GREEDY))) == 1
 
 
+def test_several_engines_are_not_for_an_llm() -> None:
+    with pytest.raises(ConfigError, match="dp_size is 2: an LLM runs one engine"):
+        LLM(dp_size=2)
+
+
 def test_nothing_asked_is_nothing_answered(llm: LLM) -> None:
     assert llm.generate([]) == []
     assert llm.chat([]) == []

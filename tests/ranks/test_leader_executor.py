@@ -47,7 +47,7 @@ def add_requests(driver: Driver) -> None:
     """Shared prefixes, long prompts, sampling, penalties, scores of prompts and answers."""
     shuffle = random.Random(3)
     shared = [shuffle.randrange(101) for _ in range(20)]
-    for number in range(10):
+    for number in range(6):
         prompt = shared[: 5 + 2 * number] + [shuffle.randrange(101) for _ in range(3)]
         traits: dict[str, Any] = {}
         if number % 3 == 1:
@@ -55,7 +55,7 @@ def add_requests(driver: Driver) -> None:
             traits = {"sampling": sampling, "seed": number}
         if number % 4 == 2:
             traits["logprobs"] = LogprobParams(start_len=2, top_num=2)
-        driver.add(f"r{number}", prompt, max_new_tokens=12, **traits)
+        driver.add(f"r{number}", prompt, max_new_tokens=8, **traits)
 
 
 def scores_of(driver: Driver) -> list[float]:
@@ -64,23 +64,23 @@ def scores_of(driver: Driver) -> list[float]:
     return [each.logprob for of_one in kept for each in of_one if each.logprob is not None]
 
 
-@pytest.mark.parametrize(("tp_size", "in_flight"), [(2, 1), (2, 2), (4, 1)])
+@pytest.mark.parametrize(("tp_size", "in_flight"), [(2, 2), (4, 1)])
 def test_ranks_say_what_one_says(spec: DecoderSpec, tp_size: int, in_flight: int) -> None:
     weights = random_weights(spec)
     options = {"page_size": 4, "chunked_prefill_size": 7, "max_in_flight": in_flight}
     alone = Driver.make(
-        decoder_of(spec, weights, None), num_pages=NUM_PAGES, retract_every=4,
+        decoder_of(spec, weights, None), num_pages=NUM_PAGES, retract_every=3,
         max_running_requests=16, context_length=512, **options,
     )  # fmt: skip
     add_requests(alone)
     alone.run()
     with thread_ranks(spec, weights, NUM_PAGES, tp_size=tp_size, **options) as (ranks, own):
-        driver = ranks.driver(own, NUM_PAGES, retract_every=4)
+        driver = ranks.driver(own, NUM_PAGES, retract_every=3)
         add_requests(driver)
         driver.run()
         driver.engine.close()
     assert driver.outputs == alone.outputs
-    assert len(scores_of(alone)) > 40
+    assert len(scores_of(alone)) > 20
     assert scores_of(driver) == pytest.approx(scores_of(alone), abs=1e-4)
     assert ranks.faults == {}
     assert sum(finish.num_retractions for finish in driver.finishes.values()) > 0

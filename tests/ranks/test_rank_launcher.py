@@ -14,6 +14,7 @@ import pytest
 
 from sglite import LLM
 from sglite.errors import ConfigError
+from sglite.server.listen import bind
 from tests.cli.real_model import make_tiny_model
 from tests.e2e.process_tree import shared_memory_files
 from tests.server.live import LiveServer, live_server
@@ -129,3 +130,31 @@ def test_a_server_of_several_ranks_ends_in_good_order(tmp_path: Path) -> None:
         assert server.wait() == 0
         server.assert_nothing_left()
         assert "Traceback" not in server.errors
+
+
+@pytest.mark.slow
+def test_two_machines_serve_one_engine(tmp_path: Path) -> None:
+    """Two addresses of the loopback stand for machines; the second computes and serves nothing."""
+    key_file = tmp_path / "key"
+    key_file.write_text("5f0c" * 16)
+    with bind("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+    options = ["--tp", "2", "--nnodes", "2", "--dist-init-addr", f"127.0.0.1:{port}"]
+    options += ["--dist-key-file", str(key_file), "--dist-timeout-s", "10"]
+    directories = [tmp_path / "machine0", tmp_path / "machine1"]
+    for directory in directories:
+        directory.mkdir()
+    node = LiveServer(*options, "--node-rank", "1", directory=directories[1])
+    try:
+        with live_server(*options, directory=directories[0]) as server:
+            body = {"text": "The capital of France is", "sampling_params": {"temperature": 0}}
+            with server.client() as client:
+                assert "Paris" in client.post("/generate", json=body).json()["text"]
+            assert "HTTP is there" in node.errors
+            server.interrupt()
+            assert server.wait() == 0
+            assert node.wait(20.0) == 0
+            server.assert_nothing_left()
+            node.assert_nothing_left()
+    finally:
+        node.kill()

@@ -29,7 +29,7 @@ class Leadership:
         team = launched.team
         try:
             team.settle("started", 0)  # loading torch may take longer than dist_timeout_s
-            seat = team.watched(lambda: take_seat(config, layout, 0, launched.store_path))
+            seat = team.watched(lambda: take_seat(config, layout, 0, launched.place))
         except BaseException:
             team.close()
             raise

@@ -1,12 +1,12 @@
-"""Starts the other ranks of an engine, as processes of this machine."""
+"""Starts the other ranks of an engine: processes of this machine, and those of others that come."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,80 +14,91 @@ from pathlib import Path
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, EngineDeadError
-from sglite.ipc.frames import encode
-from sglite.ipc.spawning import spawn
+from sglite.ranks.channel import PlanSender
 from sglite.ranks.local_channel import LocalSender
+from sglite.ranks.rank_gate import RankGate
 from sglite.ranks.rank_links import RankLinks
-from sglite.ranks.rank_settings import RankSettings
-from sglite.ranks.rank_team import RankTeam
+from sglite.ranks.rank_settings import LocalChannel, RankSettings
+from sglite.ranks.rank_start import MODULE, StartedRank, start_rank
+from sglite.ranks.rank_team import Fanout, RankTeam
+from sglite.ranks.seat import MeetingPlace
+from sglite.ranks.socket_channel import SocketSender, interface_of, read_address
 
-MODULE = "sglite.ranks.rank_process"
 STORE_NAME = "ranks.store"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchedRanks:
-    """The team, and the file where its ranks meet us."""
+    """The team, and where its ranks meet us."""
 
     team: RankTeam
-    store_path: str
+    place: MeetingPlace
 
 
 def launch_ranks(
     config: EngineConfig, layout: RankLayout, model_directory: Path, *, module: str = MODULE
 ) -> LaunchedRanks:
-    """Start ranks 1 and on, which begin to load. ``config`` is settled, ``module`` their program.
+    """Start the other ranks of this machine, which begin to load, and let those of others in.
 
-    What they share has no name but for the file where they meet, in a directory of its own that is
-    removed when they have met. Raises ConfigError where that cannot be made, EngineDeadError where no
-    process can.
+    ``config`` is settled, ``module`` their program. What ranks of one machine share has no name but
+    for the file where they meet, in a directory that is removed when they have met. Raises
+    ConfigError where that cannot be made or the network's options are bad, EngineDeadError where
+    no process can be started, RankLostError where a rank of another machine does not come.
     """
-    ranks = range(1, layout.num_ranks)
+    remote = _let_in(config, layout, model_directory)
+    ranks = layout.ranks_of_node(0)[1:]
     directory = _make_directory()
-    store_path = os.path.join(directory, STORE_NAME)
-    sender = LocalSender(len(ranks), timeout_s=config.dist_timeout_s)
-    sockets: dict[int, socket.socket] = {}
-    processes: dict[int, subprocess.Popen[bytes]] = {}
+    is_alone = layout.num_nodes == 1
+    place = MeetingPlace(os.path.join(directory, STORE_NAME)) if is_alone else _on_network(config)
+    local = LocalSender(len(ranks), timeout_s=config.dist_timeout_s)
+    started: dict[int, StartedRank] = {}
     try:
         for reader, rank in enumerate(ranks):
-            memory_fd, door_fd = sender.fds_of(reader)
-            settings = RankSettings(
-                rank=rank,
-                config=config.to_dict(),
-                model_directory=str(model_directory),
-                store_path=store_path,
-                memory_fd=memory_fd,
-                door_fd=door_fd,
+            channel = LocalChannel(
+                *local.fds_of(reader),
                 reader=reader,
                 num_readers=len(ranks),
+                store_path=place.store_path,
             )
-            sockets[rank], processes[rank] = _start(settings, module)
+            settings = RankSettings(rank, config.to_dict(), str(model_directory), channel)
+            started[rank] = start_rank(settings, module)
     except OSError as error:
-        for process in processes.values():
-            process.kill()
-            process.wait()
-        sender.close()
+        for each in started.values():
+            each.kill()
+        local.close()
         _remove(directory)
         raise EngineDeadError(f"a rank's process cannot be started: {error}") from error
-    sender.close_inherited()
-    links = RankLinks(sockets)
+    local.close_inherited()
+    senders: list[PlanSender] = [local] if ranks else []
+    for rank, sock in remote.items():
+        senders.append(SocketSender(sock, rank=rank, timeout_s=config.dist_timeout_s))
+    links = RankLinks({rank: each.socket for rank, each in started.items()} | remote)
     links.start()
-    team = RankTeam(links, sender, processes, release=lambda: _remove(directory))
-    return LaunchedRanks(team, store_path)
+    processes = {rank: each.process for rank, each in started.items()}
+    team = RankTeam(links, Fanout(senders), processes, release=lambda: _remove(directory))
+    return LaunchedRanks(team, place)
 
 
-def _start(settings: RankSettings, module: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    ours, theirs = socket.socketpair()
-    fds = (settings.memory_fd, settings.door_fd)
-    with theirs:
-        try:
-            process = spawn(module, stdin=theirs.fileno(), pass_fds=fds)
-        except OSError:
-            ours.close()
-            raise
-    with contextlib.suppress(OSError):  # it has ended: whoever listens is told
-        ours.sendall(encode(settings))
-    return ours, process
+def _let_in(
+    config: EngineConfig, layout: RankLayout, model_directory: Path
+) -> dict[int, socket.socket]:
+    """The connections of the ranks of other machines; waits for them."""
+    if layout.num_nodes == 1:
+        return {}
+    expected = list(range(layout.ranks_per_node, layout.num_ranks))
+    gate = RankGate(config, expected, model_directory)
+    fields = {"ranks": expected, "address": config.dist_init_addr}
+    logger.warning("waiting_for_ranks", extra={"fields": fields})
+    return gate.wait()
+
+
+def _on_network(config: EngineConfig) -> MeetingPlace:
+    host, _ = read_address(config)
+    with contextlib.suppress(OSError):
+        host = socket.gethostbyname(host)
+    return MeetingPlace(interface=interface_of(host))
 
 
 def _make_directory() -> str:

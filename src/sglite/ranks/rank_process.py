@@ -20,9 +20,8 @@ import msgspec
 
 from sglite.config_sources import set_default_environment
 from sglite.ipc.spawning import STDIN_FD, parents_socket
-from sglite.ranks.rank_settings import RankSettings
+from sglite.ranks.rank_settings import EXIT_FAULT, LocalChannel, RankSettings
 
-EXIT_FAULT = 1
 FRAME_HEADER_BYTES = 4
 
 
@@ -36,7 +35,7 @@ def main() -> NoReturn:
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     settings = read_settings()
     threading.Thread(
-        target=_end_with_leader, args=(settings.store_path,), name="leader-watch", daemon=True
+        target=_end_with_parent, args=(settings.channel,), name="parent-watch", daemon=True
     ).start()
     # Ranks wait for each other in every layer; threads that spin meanwhile take their cores.
     set_default_environment(OMP_WAIT_POLICY="passive")  # before torch is loaded
@@ -62,16 +61,16 @@ def _read(num_bytes: int) -> bytes:
     return data
 
 
-def _end_with_leader(store_path: str | None) -> None:
-    """The leader says nothing here any more: what can be read is its end. Nothing of it stays."""
+def _end_with_parent(channel: LocalChannel | None) -> None:
+    """Who started us says nothing here any more: what can be read is its end. Nothing stays."""
     while True:
         try:
             if not os.read(STDIN_FD, 1):
                 break
         except OSError:
             break
-    if store_path is not None:
-        shutil.rmtree(os.path.dirname(store_path), ignore_errors=True)
+    if channel is not None and channel.store_path is not None:
+        shutil.rmtree(os.path.dirname(channel.store_path), ignore_errors=True)
     os._exit(EXIT_FAULT)
 
 

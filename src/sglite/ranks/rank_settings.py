@@ -6,21 +6,34 @@ from typing import Any
 
 import msgspec
 
+EXIT_CLOSED = 0
+EXIT_FAULT = 1
+EXIT_BAD_CONFIG = 2
+
+
+class LocalChannel(msgspec.Struct, frozen=True):
+    """Reader ``reader`` of ``num_readers`` takes plans from ``memory_fd``; ``door_fd`` is its bell.
+
+    ``store_path`` is a file in the leader's private directory, where ranks of one machine meet;
+    None where they meet those of others.
+    """
+
+    memory_fd: int
+    door_fd: int
+    reader: int
+    num_readers: int
+    store_path: str | None
+
 
 class RankSettings(msgspec.Struct, frozen=True):
     """Rank ``rank`` of an engine.
 
-    ``config`` are the settled options of EngineConfig by name; ``model_directory`` has been found.
-    ``store_path`` is a file in the leader's private directory, where ranks of one machine meet;
-    None where they meet over the network. ``reader`` of ``num_readers`` takes its plans from
-    ``memory_fd``, and ``door_fd`` is its bell.
+    ``config`` are options of EngineConfig by name, the leader's settled ones where there is a
+    ``channel`` from it; otherwise those of this machine, and the leader is at ``dist_init_addr``.
+    ``model_directory`` has been found.
     """
 
     rank: int
     config: dict[str, Any]
     model_directory: str
-    store_path: str | None
-    memory_fd: int
-    door_fd: int
-    reader: int
-    num_readers: int
+    channel: LocalChannel | None

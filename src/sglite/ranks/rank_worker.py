@@ -23,40 +23,50 @@ from sglite.ranks.channel import PlanReceiver, decode_to_rank
 from sglite.ranks.local_channel import LocalReceiver
 from sglite.ranks.messages import FromRank, Phase, Proceed, RankAt, RankFault
 from sglite.ranks.rank_follower import RankFollower
-from sglite.ranks.rank_settings import RankSettings
-from sglite.ranks.seat import Seat, device_of, host_share, take_seat
+from sglite.ranks.rank_gate import join_leader
+from sglite.ranks.rank_settings import EXIT_BAD_CONFIG, EXIT_CLOSED, EXIT_FAULT, RankSettings
+from sglite.ranks.seat import MeetingPlace, device_of, host_share, take_seat
+from sglite.ranks.socket_channel import SocketReceiver, interface_of
 
-EXIT_CLOSED = 0
-EXIT_FAULT = 1
-EXIT_BAD_CONFIG = 2
 MAX_MESSAGE_CHARACTERS = 2000
+
+OPTIONS_OF_A_MACHINE = (
+    "model_path",
+    "tokenizer_path",
+    "cpu_cores",
+    "node_rank",
+    "dist_init_addr",
+    "dist_key_file",
+    "log_level",
+    "log_format",
+)
+"""What each machine says for itself; all else is the leader's to say."""
 
 logger = logging.getLogger(__name__)
 
 
 class RankWorker:
-    """The rank of ``settings``; ``leader`` is the socket on which it answers."""
+    """The rank of ``settings``; ``parent`` is the socket shared with who started it.
 
-    def __init__(self, settings: RankSettings, leader: socket.socket) -> None:
+    That is the leader, or on another machine than the leader's its ``sglite serve``.
+    """
+
+    def __init__(self, settings: RankSettings, parent: socket.socket) -> None:
         self._settings = settings
-        self._leader = leader
         self._config = EngineConfig(**settings.config)
-        self._layout = RankLayout.of(self._config)
-        self._receiver: PlanReceiver = LocalReceiver(
-            settings.memory_fd, settings.door_fd, settings.reader, settings.num_readers
-        )
+        self._parent = parent
+        self._leader: socket.socket | None = None
 
     def run(self) -> int:
-        """The exit code, once the leader has been told."""
+        """The exit code, once leader and parent have been told."""
         ensure_logging(self._config.log_level, style=self._config.log_format)
         with bound_fields(rank=self._settings.rank):
             try:
                 self._work()
-            except EOFError:
-                logger.error("leader_gone")
-                return EXIT_FAULT
             except (ConfigError, ModelLoadError) as error:
                 return self._fail(str(error), EXIT_BAD_CONFIG)
+            except EOFError as error:
+                return self._fail(str(error), EXIT_FAULT)
             except Exception as error:
                 logger.critical("rank_failed", exc_info=error)
                 return self._fail(self._explain(error), EXIT_FAULT)
@@ -68,47 +78,62 @@ class RankWorker:
         return f"rank {self._settings.rank} has failed: {error.__class__.__name__}: {error}"
 
     def _work(self) -> None:
-        settings = self._settings
-        self._come_to("started", 0)
-        seat = self.meet()
-        config = self._config.replace(device=device_of(self._config, self._layout, seat.rank))
+        receiver, place = self._reach_leader()
+        settings, layout = self._settings, RankLayout.of(self._config)
+        self._come_to(receiver, "started")
+        seat = take_seat(self._config, layout, settings.rank, place)
+        config = self._config.replace(device=device_of(self._config, layout, seat.rank))
         info = read_model_info(settings.model_directory)
-        share = seat.model_share(info.spec.num_layers)
-        memory = plan_share(config, info, host_share(self._layout, seat.rank))
-        self._come_to("planned", memory.num_pages)
+        memory = plan_share(config, info, host_share(layout, seat.rank))
+        self._come_to(receiver, "planned", memory.num_pages)
         model = load_model(
             Path(settings.model_directory),
             dtype=config.dtype,
             device=config.device,
             load_format=config.load_format,
-            share=share,
+            share=seat.model_share(info.spec.num_layers),
             deterministic=config.deterministic,
             show_progress=False,
         )
-        num_pages = self._come_to("loaded", memory.num_pages, model.num_bytes)
+        num_pages = self._come_to(receiver, "loaded", memory.num_pages, model.num_bytes)
         executor = make_share_executor(config, model, num_pages, seat)
-        self._come_to("ready", num_pages)
-        tell = self._tell if seat.draws else None
-        RankFollower(executor, self._receiver, tell=tell).run()
+        self._come_to(receiver, "ready", num_pages)
+        RankFollower(executor, receiver, tell=self._tell if seat.draws else None).run()
 
-    def meet(self) -> Seat:
-        """Our place among the ranks, once all have come."""
-        settings = self._settings
-        assert settings.store_path is not None, "ranks of one machine meet at a file"
-        return take_seat(self._config, self._layout, settings.rank, settings.store_path)
+    def _reach_leader(self) -> tuple[PlanReceiver, MeetingPlace]:
+        """Where plans come from, and where the ranks meet. Settles the options."""
+        channel = self._settings.channel
+        if channel is not None:
+            self._leader = self._parent
+            receiver = LocalReceiver(
+                channel.memory_fd, channel.door_fd, channel.reader, channel.num_readers
+            )
+            return receiver, MeetingPlace(channel.store_path)
+        directory = Path(self._settings.model_directory)
+        sock, options = join_leader(self._config, self._settings.rank, directory)
+        ours = {name: getattr(self._config, name) for name in OPTIONS_OF_A_MACHINE}
+        self._leader, self._config = sock, EngineConfig(**(options | ours))
+        return SocketReceiver(sock), MeetingPlace(interface=interface_of(sock.getsockname()[0]))
 
-    def _come_to(self, phase: Phase, num_pages: int, weights_bytes: int = 0) -> int:
+    def _come_to(
+        self, receiver: PlanReceiver, phase: Phase, num_pages: int = 0, weights_bytes: int = 0
+    ) -> int:
         """Say how far we are and wait for the others; the number of pages that fits all."""
         self._tell(RankAt(phase, num_pages, weights_bytes))
-        message = decode_to_rank(self._receiver.receive())
+        message = decode_to_rank(receiver.receive())
         if not isinstance(message, Proceed):
             raise EOFError("the leader gave up")
         return message.num_pages
 
     def _tell(self, message: FromRank) -> None:
+        assert self._leader is not None, "the leader has been reached"
         self._leader.sendall(encode(message))
 
     def _fail(self, message: str, code: int) -> int:
-        with contextlib.suppress(OSError):
-            self._tell(RankFault(message[:MAX_MESSAGE_CHARACTERS], code == EXIT_BAD_CONFIG))
+        """Say why we end, to whoever still listens."""
+        fault = encode(RankFault(message[:MAX_MESSAGE_CHARACTERS], code == EXIT_BAD_CONFIG))
+        for listener in {self._leader, self._parent}:
+            if listener is not None:
+                with contextlib.suppress(OSError):
+                    listener.sendall(fault)
         return code

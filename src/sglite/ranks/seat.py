@@ -10,11 +10,17 @@ import torch
 from sglite.config import EngineConfig
 from sglite.config_values import device_type
 from sglite.distributed.layout import RankLayout
-from sglite.distributed.open_groups import RankGroups, open_file_store, open_groups
+from sglite.distributed.open_groups import (
+    RankGroups,
+    open_file_store,
+    open_groups,
+    open_tcp_store,
+)
 from sglite.executors.stage_executor import StageLinks
 from sglite.executors.step_agreement import StepAgreement
 from sglite.host.share import HostShare
 from sglite.models.layers.parallel import ModelShare
+from sglite.ranks.socket_channel import read_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,17 @@ class Seat:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class MeetingPlace:
+    """Where ranks find each other: a file that all can reach, None: a store of the network.
+
+    ``interface`` is this machine's, towards the others.
+    """
+
+    store_path: str | None = None
+    interface: str | None = None
+
+
 def host_share(layout: RankLayout, rank: int) -> HostShare:
     """The rank's part of its machine."""
     return HostShare(rank % layout.ranks_per_node, layout.ranks_per_node)
@@ -67,12 +84,24 @@ def device_of(config: EngineConfig, layout: RankLayout, rank: int) -> str:
     return f"cuda:{first + rank % layout.ranks_per_node}"
 
 
-def take_seat(config: EngineConfig, layout: RankLayout, rank: int, store_path: str) -> Seat:
-    """Meet the other ranks of this machine. RankLostError where one does not come in time."""
-    kind = device_type(config.device)
+def take_seat(config: EngineConfig, layout: RankLayout, rank: int, place: MeetingPlace) -> Seat:
+    """Meet all other ranks. RankLostError where one does not come in time."""
+    kind, timeout_s = device_type(config.device), config.dist_timeout_s
     if kind == "cuda":
         torch.cuda.set_device(device_of(config, layout, rank))
-    timeout_s = config.dist_timeout_s
-    store = open_file_store(Path(store_path), layout.num_ranks, timeout_s=timeout_s)
-    groups = open_groups(layout, rank, store, device_type=kind, timeout_s=timeout_s)
+    if place.store_path is not None:
+        store = open_file_store(Path(place.store_path), layout.num_ranks, timeout_s=timeout_s)
+    else:
+        host, port = read_address(config)
+        store = open_tcp_store(
+            host, port + 1, layout.num_ranks, is_host=rank == 0, timeout_s=timeout_s
+        )
+    groups = open_groups(
+        layout,
+        rank,
+        store,
+        device_type=kind,
+        timeout_s=timeout_s,
+        interface=place.interface,
+    )
     return Seat(layout, rank, groups)

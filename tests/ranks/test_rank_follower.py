@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sglite.errors import RankLostError
+from sglite.ranks.channel import encode
+from sglite.ranks.messages import Close, Launch, Proceed, Sample, StepDone, ToRank
+from sglite.ranks.rank_follower import RankFollower, to_lane_masks
+from sglite.sampling.masks import TokenMasks
+from sglite.scheduler.plan import StepPlan, StepResult
+
+
+class Notes:
+    """An executor that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def launch(self, plan: StepPlan) -> int:
+        self.calls.append(("launch", plan.step_id, plan.num_groups))
+        return plan.step_id
+
+    def sample(self, handle: int, masks: TokenMasks | None = None) -> None:
+        self.calls.append(("sample", handle))
+        self.masks = masks
+
+    def collect(self, handle: int) -> StepResult:
+        return StepResult([handle])
+
+    def close(self) -> None:
+        raise AssertionError
+
+
+class Said:
+    def __init__(self, *messages: ToRank) -> None:
+        self.payloads = [encode(message) for message in messages]
+
+    def receive(self) -> bytes:
+        if not self.payloads:
+            raise EOFError
+        return self.payloads.pop(0)
+
+    def close(self) -> None:
+        raise AssertionError
+
+
+def test_a_rank_does_what_it_is_told_in_that_order_until_the_end() -> None:
+    notes, told = Notes(), []
+    said = Said(Launch([StepPlan(1, 1)]), Launch([StepPlan(2, 1)]), Sample(1), Sample(2), Close())
+    RankFollower(notes, said, tell=told.append).run()
+    assert notes.calls == [("launch", 1, 1), ("launch", 2, 1), ("sample", 1), ("sample", 2)]
+    assert told == [StepDone(1, StepResult([1])), StepDone(2, StepResult([2]))]
+
+
+def test_a_lane_has_its_own_plan_and_masks() -> None:
+    notes = Notes()
+    words = torch.tensor([[1, -5], [7, 2]], dtype=torch.int32)
+    masks = {
+        0: to_lane_masks(TokenMasks([0], words[:1])),
+        1: to_lane_masks(TokenMasks([1, 3], words)),
+    }
+    said = Said(Launch([StepPlan(1, 1), StepPlan(1, 2)]), Sample(1, masks), Close())
+    RankFollower(notes, said, lane=1).run()
+    assert notes.calls[0] == ("launch", 1, 2)
+    assert notes.masks is not None
+    assert notes.masks.entries == [1, 3]
+    assert torch.equal(notes.masks.words_MW, words)
+
+
+def test_the_leaders_end_is_no_close() -> None:
+    with pytest.raises(EOFError):
+        RankFollower(Notes(), Said(Launch([StepPlan(1, 1)]))).run()
+
+
+@pytest.mark.parametrize(
+    ("message", "words"), [(Sample(4), "step 4"), (Proceed("ready", 1), "goes back")]
+)
+def test_what_makes_no_sense_ends_the_rank(message: ToRank, words: str) -> None:
+    with pytest.raises(RankLostError, match=words):
+        RankFollower(Notes(), Said(message)).run()
