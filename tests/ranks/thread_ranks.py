@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from sglite.distributed.open_groups import RankGroups, open_groups
 from torch import distributed as dist
 
 from sglite.assembly import build_engine, make_share_executor
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
 from sglite.distributed.layout import RankLayout
+from sglite.distributed.open_groups import RankGroups, open_groups
 from sglite.executors.executor import Executor
 from sglite.hardware import HardwareFacts
 from sglite.ipc.frames import encode
