@@ -68,15 +68,18 @@ class SharedMemoryGroup(TorchRankGroup):
 
     def gather_tokens(self, hidden_TE: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """See the base."""
+        assert len(hidden_TE) == counts[self.rank], f"{len(hidden_TE)} tokens, told {counts}"
         all_TE = hidden_TE.new_empty(sum(counts), *hidden_TE.shape[1:])
         parts = torch.split(all_TE, list(counts))
         parts[self.rank].copy_(hidden_TE)
-        for rank, part in enumerate(parts):
-            self.broadcast(part, rank)
+        with self._lost_ranks("gather_tokens"):
+            for rank, part in enumerate(parts):
+                self._shared.broadcast(part, rank)
         return all_TE
 
     def scatter_sums(self, hidden_TE: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """See the base."""
+        assert hidden_TE.is_contiguous() and len(hidden_TE) == sum(counts), "not what was gathered"
         return torch.split(self.all_reduce(hidden_TE), list(counts))[self.rank]
 
 
