@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from sglite.config import EngineConfig
+from sglite.config import EngineConfig, ServerConfig
 from sglite.config_fields import option_fields
 from sglite.config_resolve import contradictions, resolve
 from sglite.errors import ConfigError
@@ -261,3 +261,27 @@ def test_more_open_steps_than_stages_have_no_effect():
 def test_stages_are_for_the_cpu():
     with pytest.raises(ConfigError, match="pp_size: 2 stages are for device cpu"):
         resolve(EngineConfig(pp_size=2, device="cuda"), GPU)
+
+
+@pytest.mark.parametrize(
+    ("options", "pointless", "sensible"),
+    [
+        ({"dist_init_addr": "10.0.0.1:9"}, "nnodes is 1", {"nnodes": 2, "tp_size": 2}),
+        ({"dist_timeout_s": 7.0}, "there is one rank", {"pp_size": 2}),
+        ({"routing_policy": "sticky"}, "there is one engine", {"dp_size": 2}),
+        ({"balance_tokens": 7}, "there is one engine", {"dp_size": 2}),
+        ({"min_replicas": 2}, "backend is local", {"backend": "ray"}),
+        ({"ray_address": "auto"}, "backend is local", {"backend": "ray"}),
+        (
+            {"backend": "ray", "scale_up_requests": 3},
+            "max_replicas is not set",
+            {"max_replicas": 4},
+        ),
+    ],
+)
+def test_options_of_ranks_and_engines_that_are_not_there_are_pointless(
+    options, pointless, sensible
+):
+    (text,) = contradictions(ServerConfig(**options))
+    assert text == f"{list(options)[-1]} ({pointless})"
+    assert contradictions(ServerConfig(**options, **sensible)) == []

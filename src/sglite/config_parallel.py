@@ -89,8 +89,8 @@ class ReplicaOptions(OptionGroup):
     max_replicas: int | None = option(None, ge=1, le=64)
     """With `--backend ray`: most engines; above min_replicas they follow the queue."""
     ray_replica_cpus: float | None = option(None, gt=0)
-    """With `--backend ray`, on machines without GPUs: cores of each engine, all of one machine;
-    unset: an even share of the cluster. Fewer leave room for an engine whose machine is lost."""
+    """With `--backend ray`, on machines without GPUs: cores of each engine, all of one machine.
+    Unset: an even share of the cluster. Fewer leave room for engines whose machine is lost."""
     scale_up_requests: int = option(8, ge=1)
     """With max_replicas: as many open requests per engine ask for one more."""
 

@@ -246,7 +246,33 @@ def contradictions(config: EngineConfig) -> list[str]:
         found += ["max_in_flight (enable_dp_attention is set)"] * (config.max_in_flight > 1)
     if config.skip_tokenizer_init and config.chat_template is not None:
         found.append("chat_template (skip_tokenizer_init is set)")
-    return found + _pointless_for_device(config)
+    return found + _pointless_for_ranks(config) + _pointless_for_device(config)
+
+
+def _pointless_for_ranks(config: EngineConfig) -> list[str]:
+    """What is pointless with so many ranks, engines and machines."""
+    defaults = {name: field.default for name, field in option_fields(type(config)).items()}
+
+    def given(*names: str) -> list[str]:
+        here = [name for name in names if name in defaults]
+        return [name for name in here if getattr(config, name) != defaults[name]]
+
+    found = []
+    if config.nnodes == 1:
+        addresses = given("dist_init_addr", "dist_key_file")
+        found += [f"{name} (nnodes is 1)" for name in addresses]
+    if config.tp_size * config.pp_size == 1:
+        found += [f"{name} (there is one rank)" for name in given("dist_timeout_s")]
+    backend = getattr(config, "backend", "local")
+    if backend != "ray":
+        replicas = given("ray_address", "min_replicas", "max_replicas", "scale_up_requests")
+        found += [f"{name} (backend is {backend})" for name in replicas]
+        if config.dp_size == 1 or config.enable_dp_attention:
+            routing = ("routing_policy", "balance_tokens", "balance_factor")
+            found += [f"{name} (there is one engine)" for name in given(*routing)]
+    elif given("scale_up_requests") and not given("max_replicas"):
+        found.append("scale_up_requests (max_replicas is not set)")
+    return found
 
 
 def _pointless_for_device(config: EngineConfig) -> list[str]:

@@ -27,7 +27,7 @@ from sglite.call_options import (
     to_sampling_params,
 )
 from sglite.config import EngineConfig
-from sglite.errors import ConfigError, RequestError
+from sglite.errors import RequestError
 from sglite.generation import Generation, GenerationChunk, OpenGeneration
 from sglite.parsing.model_format import find_model_format
 from sglite.request import SamplingParams, Thinking
@@ -72,17 +72,12 @@ class LLM:
         return RemoteLLM(url, model=model, **options)
 
     def __init__(self, model: str | None = None, *, url: str | None = None, **options: Any) -> None:
-        from sglite.startup import start_engine
+        from sglite.startup import refuse_several_engines, start_engine
 
         if model is not None:
             options["model_path"] = model
         config = EngineConfig.from_kwargs(**options)
-        if config.dp_size > 1 and not config.enable_dp_attention:
-            raise ConfigError(
-                f"dp_size is {config.dp_size}: an LLM runs one engine. Several are for `sglite "
-                f"serve --dp {config.dp_size}`; leave it out, or add enable_dp_attention with "
-                f"tp_size {config.dp_size}."
-            )
+        refuse_several_engines(config)
         started = start_engine(config)
         self._client = started.client
         # Runs once: on close(), when the object is dropped, or when the interpreter ends; an

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.engine.output_processor import MakeStopChecker
+from sglite.errors import ConfigError
 from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.ipc.client import InProcessClient
 from sglite.ipc.request_grammars import make_request_grammars
@@ -38,6 +39,16 @@ class Started:
     generation_defaults: GenerationDefaults
     limits: RequestLimits
     events: EventStream
+
+
+def refuse_several_engines(config: EngineConfig) -> None:
+    """ConfigError where ``config`` asks for more than the one engine of an ``LLM``."""
+    if config.dp_size > 1 and not config.enable_dp_attention:
+        raise ConfigError(
+            f"dp_size is {config.dp_size}: an LLM runs one engine. Several are for `sglite serve "
+            f"--dp {config.dp_size}`; leave it out, or add enable_dp_attention with tp_size "
+            f"{config.dp_size}."
+        )
 
 
 def start_engine(config: EngineConfig, host: HostShare = WHOLE_MACHINE) -> Started:

@@ -15,7 +15,7 @@ from sglite.memory import MemoryFacts
 
 NAMES = (
     "sglite python torch cores threads cpu cpu_flags memory huge_pages extension cpu_kernels dtype "
-    "weight_cache devices gpus gpu_packages attention"
+    "weight_cache devices gpus gpu_packages attention ranks ray"
 ).split()
 
 
@@ -204,6 +204,26 @@ def test_packages_for_gpus_are_looked_for_and_not_imported():
     assert (finding.text, finding.why) == ("triton, flash-attention 3", "without flashinfer")
     assert finding.value == {"triton": True, "flashinfer": False, "flash-attention 3": True}
     assert doctor.about_gpu_packages(lambda name: None).text == "none"
+
+
+def test_ranks_and_what_they_talk_through(monkeypatch):
+    from sglite.distributed import shared_memory_group
+
+    hardware = HardwareFacts(cuda=(GpuFacts("one", 1, (9, 0)), GpuFacts("two", 1, (9, 0))))
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    gpus = doctor.about_ranks(EngineConfig(device="cuda:0"), hardware)
+    assert gpus.text == "up to 2" and gpus.value["gpus"] == 2
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    assert "without NCCL" in doctor.about_ranks(EngineConfig(device="cuda:0"), hardware).why
+    for num_bytes, text in ((1, "several, over shared memory and gloo"), (0, "several, over gloo")):
+        monkeypatch.setattr(shared_memory_group, "memory_bytes", lambda _, size=num_bytes: size)
+        assert doctor.about_ranks(EngineConfig(device="cpu"), HardwareFacts()).text == text
+
+
+def test_ray_is_looked_for_and_not_imported():
+    assert doctor.about_ray(lambda name: name == "ray" or None).text == "installed"
+    missing = doctor.about_ray(lambda name: None)
+    assert missing.text == "not installed" and "sglite[ray]" in missing.why
 
 
 @pytest.mark.parametrize("words", [["--cpu-kernels", "sse2"], ["--nothing"], ["extra"]])

@@ -62,6 +62,34 @@ def test_table_is_the_default(model, capsys):
     assert "KV pool" in capsys.readouterr().out
 
 
+def test_all_ranks_and_engines_of_the_machine_are_added_up(model, capsys):
+    words = ("--concurrency", "2", "--page-size", "16")
+    alone = plan(model, capsys, *words)
+    assert alone["bytes_per_machine"] == [
+        sum(alone["stages"][0][f"{what}_bytes"] for what in ("weights", "activation", "kv"))
+    ]
+    found = plan(model, capsys, *words, "--tp", "2", "--pp", "2", "--dp", "2")
+    assert [stage["ranks"] for stage in found["stages"]] == [[0, 1], [2, 3]]
+    assert found["num_engines"] == 2
+    kv_bytes = [stage["kv_bytes"] for stage in found["stages"]]
+    assert kv_bytes == [alone["stages"][0]["kv_bytes"] // 4] * 2
+    of_stages = [
+        sum(stage[f"{what}_bytes"] for what in ("weights", "activation", "kv"))
+        for stage in found["stages"]
+    ]
+    assert found["bytes_per_machine"] == [4 * sum(of_stages)]
+    two = plan(model, capsys, *words, "--tp", "2", "--pp", "2", "--nnodes", "2",
+               "--dist-init-addr", "10.0.0.1:9", "--dist-key-file", "key")  # fmt: skip
+    assert two["bytes_per_machine"] == [2 * each for each in of_stages]
+
+
+def test_the_table_of_several_ranks_ends_with_the_machine(model, capsys):
+    assert main(["plan", "--model", model, "--tp", "2", "--dp", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("stage 0, each of ranks 0-1")
+    assert lines[-1].startswith("machine 0, 2 engines")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -70,6 +98,8 @@ def test_table_is_the_default(model, capsys):
         (["--max-total-tokens", str(10**12)], "needs"),
         (["--device", "cpu", "--device-memory", "8GiB"], "that of a GPU; device is 'cpu'"),
         (["--device-memory", "8 apples"], "'8 apples' is not an amount of memory"),
+        (["--tp", "3"], "tp_size 3 is not a multiple of num_key_value_heads (2)"),
+        (["--pp", "3"], "pp_size 3 is more than the model's 2 layers"),
         (["--device-memory", "1MB"], "do not fit: 976.56 KiB of 976.56 KiB on cuda:0 are"),
     ],
 )

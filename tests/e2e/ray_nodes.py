@@ -23,6 +23,7 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the loopback interface alone
     "RAY_AUTH_MODE": "token",
+    "RAY_worker_niceness": "0",
 }
 MARK = "ANSWER "
 

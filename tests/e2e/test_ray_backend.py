@@ -32,7 +32,10 @@ SETTLE_S = 300.0
 """What starts and restarts of Ray's processes and of engines may take on a busy machine."""
 TOLD_S = 10.0
 NUM_CALLS = 16
-ENGINES = ("--backend", "ray", "--ray-replica-cpus", "1", "--max-total-tokens", "16384")
+ENGINES = (
+    *("--backend", "ray", "--ray-replica-cpus", "1", "--max-total-tokens", "16384"),
+    *("--log-level", "info"),
+)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from sglite import startup
 from sglite.config import EngineConfig
 from sglite.errors import ModelLoadError
+from sglite.host.share import HostShare
 from sglite.ipc import engine_process
 from sglite.ipc.engine_process import (
     EngineProcess,
@@ -115,7 +116,7 @@ def test_ready_says_what_the_engine_is_and_a_word_stops_it(
 def test_what_goes_wrong_at_the_start_is_told(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, words: str
 ) -> None:
-    def fail(config: EngineConfig) -> None:
+    def fail(config: EngineConfig, host: HostShare) -> None:
         raise error
 
     monkeypatch.setattr(startup, "start_engine", fail)

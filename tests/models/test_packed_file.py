@@ -13,10 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sglite.distributed.layout import RankLayout
 from sglite.kernels.cpu import instruction_sets
 from sglite.make_model import make_model
 from sglite.models import loader
 from sglite.models.hf_config import HFConfig
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.loader import load_model
 from sglite.models.packed_file import PackKey
 from sglite.models.packed_weights import PackedWeights
@@ -342,10 +344,19 @@ def test_two_processes_that_write_and_read_at_once_get_the_same_weights(model, c
     assert not list(cache.directory.glob(".unfinished-*"))
 
 
-def key_of(directory: Path) -> PackKey:
+def key_of(directory: Path, share: ModelShare | None = None) -> PackKey:
     spec = spec_from_hf(HFConfig.from_directory(directory))
-    weights = PackedWeights(spec, dtype=torch.float32, extension=_cpu, num_threads=1)
+    weights = PackedWeights(spec, dtype=torch.float32, extension=_cpu, num_threads=1, share=share)
     return PackKey.of(Checkpoint(directory), weights)
+
+
+def test_shares_of_one_model_lie_side_by_side(model):
+    layout = RankLayout(tp_size=2, pp_size=2)
+    num_layers = spec_from_hf(HFConfig.from_directory(model)).num_layers
+    shares = [None, *(ModelShare.of(layout, rank, num_layers) for rank in range(4))]
+    keys = [key_of(model, share) for share in shares]
+    assert len({key.name for key in keys}) == len({key.text for key in keys}) == 5
+    assert key_of(model, shares[2]) == keys[2]
 
 
 def test_revisions_of_a_hub_model_are_one_place(model, tmp_path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sglite.distributed.layout import RankLayout
 from sglite.kernels.cpu import instruction_sets
+from sglite.models.layers.parallel import ModelShare
 from sglite.models.packed_weights import PANEL, Matrix, PackedWeights, quantized_bytes
 from sglite.models.quantization import Quantization
 from sglite.models.registry import spec_from_hf
@@ -96,7 +98,8 @@ def test_a_part_that_is_no_whole_panels_is_our_mistake():
 
 @pytest.mark.parametrize("option", ["int8", "int4"])
 def test_quantised_weights_have_the_size_that_was_planned(option):
-    for spec in (BIASED, QWEN3):
+    share = ModelShare.of(RankLayout(tp_size=2, pp_size=2), 3, QWEN3.num_layers)
+    for spec, part in ((BIASED, None), (QWEN3, None), (QWEN3, share)):
         quantization = Quantization.of(option, 32)
         assert quantization is not None
         weights = PackedWeights(
@@ -106,8 +109,9 @@ def test_quantised_weights_have_the_size_that_was_planned(option):
             num_threads=2,
             quantization=quantization,
             instruction_set=instruction_sets()[0],
+            share=part,
         )
-        for target in weight_map(spec).values():
+        for target in weight_map(spec, part).values():
             weights.write(target, torch.zeros(target.shape, dtype=torch.float16))
-        planned = quantized_bytes(spec, quantization)
+        planned = quantized_bytes(spec, quantization, part)
         assert planned <= weights.num_bytes <= 1.1 * planned  # biases are padded to panels

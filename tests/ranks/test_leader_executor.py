@@ -53,7 +53,7 @@ def add_requests(driver: Driver) -> None:
         if number % 3 == 1:
             sampling = SamplingParams(temperature=1.0, ignore_eos=True, presence_penalty=0.5)
             traits = {"sampling": sampling, "seed": number}
-        if number % 4 == 2:
+        if number % 2 == 0:
             traits["logprobs"] = LogprobParams(start_len=2, top_num=2)
         driver.add(f"r{number}", prompt, max_new_tokens=8, **traits)
 

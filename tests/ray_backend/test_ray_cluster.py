@@ -141,7 +141,7 @@ def test_which_cluster_is_joined(
 ) -> None:
     ray = FakeRay(NODES, known)
     monkeypatch.setattr(ray_cluster, "import_ray", lambda: ray)
-    monkeypatch.setattr(ray_cluster, "keep_to_loopback", lambda: None)
+    monkeypatch.setattr(ray_cluster, "prepare_own_cluster", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     RayCluster.connect(ServerConfig(backend="ray", ray_address=given), 1)
     assert [options["address"] for (options,) in made(ray.log, "init")] == joined

@@ -93,6 +93,8 @@ def diagnose(config: EngineConfig) -> list[Finding]:
         about_gpus(hardware),
         about_gpu_packages(),
         about_attention(config, hardware),
+        about_ranks(config, hardware),
+        about_ray(),
     ]
 
 
@@ -300,6 +302,35 @@ def about_gpu_packages(find: Callable[[str], object] = find_spec) -> Finding:
     absent = [name for name, is_there in value.items() if not is_there]
     why = f"without {', '.join(absent)}" if absent else ""
     return Finding("gpu_packages", value, ", ".join(present) or "none", why)
+
+
+def about_ranks(config: EngineConfig, hardware: HardwareFacts) -> Finding:
+    """Whether several ranks could compute here, and what they would talk through."""
+    from torch import distributed
+
+    from sglite.distributed.shared_memory_group import memory_bytes
+
+    is_gpu = device_type(config.device) == "cuda"
+    can_talk = distributed.is_available() and (
+        distributed.is_nccl_available() if is_gpu else distributed.is_gloo_available()
+    )
+    shares_memory = not is_gpu and memory_bytes(2) > 0
+    value = {"available": can_talk, "shares_memory": shares_memory, "gpus": len(hardware.cuda)}
+    way = "NCCL" if is_gpu else "gloo"
+    if not can_talk:
+        return Finding("ranks", value, "one alone", f"this torch comes without {way}")
+    if is_gpu:
+        return Finding("ranks", value, f"up to {len(hardware.cuda)}", "one per GPU, over NCCL")
+    text = "shared memory and gloo" if shares_memory else "gloo"
+    why = "" if shares_memory else "sums go through sockets, which is several times slower"
+    return Finding("ranks", value, f"several, over {text}", why)
+
+
+def about_ray(find: Callable[[str], object] = find_spec) -> Finding:
+    """Whether `--backend ray` could be used. Ray is not imported."""
+    is_there = find("ray") is not None
+    why = "" if is_there else "--backend ray needs it: pip install 'sglite[ray]'"
+    return Finding("ray", is_there, "installed" if is_there else "not installed", why)
 
 
 def about_attention(

@@ -15,7 +15,7 @@ from sglite.errors import ConfigError
 
 if TYPE_CHECKING:
     from sglite.config import EngineConfig
-    from sglite.memory import MemoryPlan
+    from sglite.memory import MachineMemory, MemoryPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan; ConfigError, saying what to change, where not even one page fits."""
     config = with_concurrency(read_config(arguments), arguments.concurrency)
-    plan = plan_for(config, arguments.device_memory)
+    plan, machines = plan_for(config, arguments.device_memory)
     if arguments.json:
         derived = {"left_bytes": plan.left_bytes, "num_tokens": plan.num_tokens}
-        write_json(dataclasses.asdict(plan) | derived)
+        write_json(dataclasses.asdict(plan) | derived | dataclasses.asdict(machines))
         return 0
-    from sglite.memory import render_memory_plan
+    from sglite.memory import render_machines, render_memory_plan
 
     print(render_memory_plan(plan))
+    if machines.num_engines * sum(len(stage.ranks) for stage in machines.stages) > 1:
+        print("\nAbove is the rank with the least room. All of them:\n")
+        print(render_machines(machines))
     return 0
 
 
@@ -54,14 +57,19 @@ def with_concurrency(config: EngineConfig, text: str | None) -> EngineConfig:
     return config.replace(max_running_requests=field.parse(text, label="--concurrency"))
 
 
-def plan_for(config: EngineConfig, device_memory: str | None = None) -> MemoryPlan:
-    """The plan of the model that ``config`` names, on a GPU with ``device_memory`` if given.
+def plan_for(
+    config: EngineConfig, device_memory: str | None = None
+) -> tuple[MemoryPlan, MachineMemory]:
+    """The plan of the model that ``config`` names, on a GPU with ``device_memory`` if given: of the
+    rank that has the least room, and of all ranks.
 
     ConfigError where the amount is not one, or the options name another device than a GPU.
     """
     from sglite.config_resolve import resolve
+    from sglite.distributed.layout import RankLayout
     from sglite.hardware import OLDEST_CAPABILITY, GpuFacts, HardwareFacts, detect_hardware
-    from sglite.memory import MemoryFacts, plan_for_config
+    from sglite.host.share import HostShare
+    from sglite.memory import MemoryFacts, divide_among_machines, plans_of_stages
     from sglite.memory.units import parse_amount
     from sglite.models.hub import resolve_model_directory
     from sglite.models.loader import read_model_info
@@ -80,4 +88,9 @@ def plan_for(config: EngineConfig, device_memory: str | None = None) -> MemoryPl
             config.model_path, source=config.model_source, revision=config.revision
         )
     )
-    return plan_for_config(config, info, facts=facts)
+    layout = RankLayout.of(config)
+    num_engines = 1 if config.enable_dp_attention else config.dp_size
+    share = HostShare(0, layout.ranks_per_node * num_engines)
+    plans = plans_of_stages(config, info, facts=facts, host_share=share)
+    tightest = min(plans, key=lambda plan: (plan.num_pages, -plan.weights_bytes))
+    return tightest, divide_among_machines(plans, layout, num_engines)

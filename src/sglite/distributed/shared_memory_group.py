@@ -7,6 +7,7 @@ every rank; here a rank writes, and reads what the others wrote, while all of th
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import tempfile
@@ -51,11 +52,12 @@ class SharedMemoryGroup(TorchRankGroup):
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:
         """See the base."""
-        rows = tensor.reshape(-1, tensor.shape[-1]).contiguous()
-        joined = rows.new_empty(len(rows), self.size * rows.shape[1]) if self.rank == 0 else None
+        *outer, width = tensor.shape
+        rows = tensor.reshape(math.prod(outer), width).contiguous()
+        joined = rows.new_empty(len(rows), self.size * width) if self.rank == 0 else None
         with self._lost_ranks("gather"):
             self._shared.gather(rows, joined)
-        return tensor if joined is None else joined.view(*tensor.shape[:-1], -1)
+        return tensor if joined is None else joined.view(*outer, self.size * width)
 
     def broadcast(self, tensor: torch.Tensor, source: int = 0) -> torch.Tensor:
         """See the base."""
@@ -66,24 +68,27 @@ class SharedMemoryGroup(TorchRankGroup):
 
     def gather_tokens(self, hidden_TE: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """See the base."""
+        assert len(hidden_TE) == counts[self.rank], f"{len(hidden_TE)} tokens, told {counts}"
         all_TE = hidden_TE.new_empty(sum(counts), *hidden_TE.shape[1:])
         parts = torch.split(all_TE, list(counts))
         parts[self.rank].copy_(hidden_TE)
-        for rank, part in enumerate(parts):
-            self.broadcast(part, rank)
+        with self._lost_ranks("gather_tokens"):
+            for rank, part in enumerate(parts):
+                self._shared.broadcast(part, rank)
         return all_TE
 
     def scatter_sums(self, hidden_TE: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """See the base."""
+        assert hidden_TE.is_contiguous() and len(hidden_TE) == sum(counts), "not what was gathered"
         return torch.split(self.all_reduce(hidden_TE), list(counts))[self.rank]
 
 
 def memory_bytes(num_ranks: int) -> int:
     """Memory that so many ranks share; 0 where they cannot share any."""
-    extension = cpu.extension()
-    if extension is None or not DIRECTORY.is_dir():
+    shared = getattr(cpu.extension(), "SharedRanks", None)  # not there in an older build either
+    if shared is None or not DIRECTORY.is_dir():
         return 0
-    return int(extension.SharedRanks.region_bytes(num_ranks))
+    return int(shared.region_bytes(num_ranks))
 
 
 def try_share_memory(group: TorchRankGroup, store: Store) -> mmap.mmap | None:

@@ -171,8 +171,8 @@ class TorchExecutor:
         hidden_TE = handle.hidden_TE[first : first + len(span.targets)]
         chunk_rows = logits_chunk_rows(self._model.spec.vocab_size)
         if not self._is_drawing:
-            for part_TE in torch.split(hidden_TE, chunk_rows):
-                self._model.compute_logits(part_TE)
+            for begin in range(0, len(span.targets), chunk_rows):
+                self._model.compute_logits(hidden_TE[begin : begin + chunk_rows])
             return
         setup = self._sampling.setups[plan.run_rows[span.run]]
         assert setup is not None and setup.logprobs is not None

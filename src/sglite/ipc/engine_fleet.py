@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sglite.errors import SgliteError
+from sglite.errors import EngineDeadError, SgliteError
 from sglite.ipc.fleet_client import FleetClient
 from sglite.ipc.messages import Ready
 from sglite.ipc.process_client import ProcessClient
@@ -131,7 +131,8 @@ class EngineFleet:
         for place in places:
             await self._join(place)
             self._tend(place)
-        assert self.client.ready is not None, "an engine that joined is known"
+        if self.client.ready is None:
+            raise EngineDeadError("all engines have ended")
         return self.client.ready
 
     async def stop(self, grace_s: float) -> None:

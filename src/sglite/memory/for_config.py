@@ -55,6 +55,18 @@ def plan_for_config(
     Raises ConfigError where the context exceeds the model's, not even one page fits, or the ranks
     do not fit the model.
     """
+    plans = plans_of_stages(config, info, facts=facts, host_share=host_share)
+    return min(plans, key=lambda each: (each.num_pages, -each.weights_bytes))
+
+
+def plans_of_stages(
+    config: EngineConfig,
+    info: ModelInfo,
+    *,
+    facts: MemoryFacts | None = None,
+    host_share: HostShare = ALL_OF_THE_HOST,
+) -> list[MemoryPlan]:
+    """What a rank of each pipeline stage has room for; as :func:`plan_for_config`."""
     context_length = config.context_length or info.spec.context_length
     if context_length > info.spec.context_length:
         raise ConfigError(
@@ -88,8 +100,7 @@ def plan_for_config(
     # The ranks of a stage have equally much.
     ranks = [layout.ranks_of_stage(stage)[0] for stage in range(layout.pp_size)]
     shares = [ModelShare.of(layout, rank, info.spec.num_layers) for rank in ranks]
-    plans = [plan(share=share) for share in shares]
-    return min(plans, key=lambda each: (each.num_pages, -each.weights_bytes))
+    return [plan(share=share) for share in shares]
 
 
 def _largest_step(config: EngineConfig, context_length: int) -> int:

@@ -141,7 +141,7 @@ def _weights_bytes(
     spec: DecoderSpec, dtype: torch.dtype, quantization: Quantization | None, share: ModelShare
 ) -> int:
     if quantization is not None:
-        return quantized_bytes(spec, quantization)
+        return quantized_bytes(spec, quantization, share)
     if share.is_whole:
         return spec.num_parameters * dtype.itemsize
     return weights_bytes(spec, dtype, share)

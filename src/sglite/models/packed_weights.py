@@ -6,6 +6,7 @@ copy of the weights. Norms and biases are small and become float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -145,12 +146,18 @@ def matrix_shapes(spec: DecoderSpec, share: ModelShare | None = None) -> dict[st
     return shapes
 
 
-def quantized_bytes(spec: DecoderSpec, quantization: Quantization) -> int:
-    """Memory of all weights when they are quantised; norms and biases are float32."""
-    total, num_others = 0, spec.num_parameters
-    for name, shape in matrix_shapes(spec).items():
+def quantized_bytes(
+    spec: DecoderSpec, quantization: Quantization, share: ModelShare | None = None
+) -> int:
+    """Memory of all weights of a share, None: the model, when they are quantised; norms and biases
+    are float32."""
+    share = share or ModelShare()
+    shapes = matrix_shapes(spec, share)
+    num_others = sum(math.prod(shape) for shape in _norm_shapes(spec, share, shapes).values())
+    total = 0
+    for name, shape in shapes.items():
         total += quantization.format_of(name).num_bytes(shape.num_panels, shape.inputs)
-        num_others -= shape.outputs * shape.inputs
+        num_others += shape.outputs * shape.bias
     return total + num_others * torch.float32.itemsize
 
 

@@ -83,10 +83,8 @@ class ReplayedDecoder:
     ) -> None:
         extension = cpu.extension()
         assert extension is not None, cpu.why_missing()
-        share = share or ModelShare()
-        self.spec = spec
-        self.dtype = dtype
-        self.share = share
+        self.spec, self.dtype = spec, dtype
+        self.share = share = share or ModelShare()
         self.num_kv_heads = share.tp.kv_heads(spec.num_kv_heads)[1]
         self.instruction_set = instruction_set
         num_threads = torch.get_num_threads()

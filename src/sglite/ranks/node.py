@@ -84,24 +84,26 @@ def _stop_signals() -> Iterator[socket.socket]:
 
 def _wait(started: dict[int, StartedRank], stopped: socket.socket) -> int:
     """Until all ranks have ended well, one has not, or we are told to stop."""
-    words: dict[int, RankFault] = {}
-    readers = {rank: FrameReader() for rank in started}
     with selectors.DefaultSelector() as selector:
-        selector.register(stopped, selectors.EVENT_READ, None)
+        selector.register(stopped, selectors.EVENT_READ)
         for rank, each in started.items():
             selector.register(each.socket, selectors.EVENT_READ, rank)
-        num_open = len(started)
-        while num_open:
-            for key, _ in selector.select():
-                if key.data is None:
-                    return EXIT_CLOSED
-                rank = key.data
-                if _hear(started[rank].socket, readers[rank], rank, words):
-                    continue
-                selector.unregister(started[rank].socket)
-                num_open -= 1
-                _look_at_end(rank, started[rank], words.get(rank))
+        _hear_all(selector, started)
     return EXIT_CLOSED
+
+
+def _hear_all(selector: selectors.BaseSelector, started: dict[int, StartedRank]) -> None:
+    """Returns when all have ended well, or we are told to stop; raises what one has ended with."""
+    words: dict[int, RankFault] = {}
+    readers = {rank: FrameReader() for rank in started}
+    while len(selector.get_map()) > 1:
+        ready = [key.data for key, _ in selector.select()]
+        if None in ready:
+            return
+        for rank in ready:
+            if not _hear(started[rank].socket, readers[rank], rank, words):
+                selector.unregister(started[rank].socket)
+                _look_at_end(rank, started[rank], words.get(rank))
 
 
 def _hear(sock: socket.socket, reader: FrameReader, rank: int, words: dict[int, RankFault]) -> bool:

@@ -101,16 +101,21 @@ def interface_of(address: str) -> str | None:
     """The network interface with this IPv4 address; None where it is not known."""
     if address.startswith("127."):
         return "lo"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        names = (name for _, name in socket.if_nameindex())
+        return next((name for name in names if _address_of(name, probe) == address), None)
+
+
+def _address_of(interface: str, probe: socket.socket) -> str | None:
+    """The first IPv4 address of an interface; None where it has none."""
     import fcntl
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            request: Any = name.encode()[:15].ljust(40, b"\0")
-            with contextlib.suppress(OSError):
-                answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
-                if socket.inet_ntoa(answer[20:24]) == address:
-                    return name
-    return None
+    request: Any = interface.encode()[:15].ljust(40, b"\0")
+    try:
+        answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
+    except OSError:
+        return None
+    return socket.inet_ntoa(answer[20:24])
 
 
 SIOCGIFADDR = 0x8915

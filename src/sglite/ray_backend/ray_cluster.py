@@ -52,7 +52,7 @@ class RayCluster:
         main thread. ConfigError where Ray is not installed or the cluster does not answer.
         """
         if config.ray_address is None:
-            keep_to_loopback()
+            prepare_own_cluster()
         ray = import_ray()
         with _signals_kept():
             _join(ray, config.ray_address)
@@ -225,12 +225,14 @@ class RayReplica:
             raise EngineDeadError(message) from None
 
 
-def keep_to_loopback() -> None:
-    """A cluster that we start is for this machine alone; what exists already is joined as it is.
+def prepare_own_cluster() -> None:
+    """Settings of a cluster that we start, which Ray reads when it is loaded.
 
-    Ray reads that when it is loaded, and otherwise listens on every address.
+    It is for this machine alone (Ray otherwise listens on every address), and its actors are as
+    important as other processes (they would have niceness 15, and the engines with them). What
+    exists already is joined as it is.
     """
-    set_default_environment(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
+    set_default_environment(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_worker_niceness="0")
 
 
 def import_ray() -> Any:

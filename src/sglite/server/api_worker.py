@@ -100,13 +100,12 @@ async def _obey(
         while True:
             header = await reader.readexactly(HEADER_BYTES)
             message = _decoder.decode(await reader.readexactly(int.from_bytes(header, "big")))
-            if isinstance(message, EnginesAt):
-                if follower is not None:
-                    follower.follow(message.paths)
-            elif isinstance(message, Drain):
+            if isinstance(message, Drain):
                 lifecycle.drain()
-            else:
+            elif not isinstance(message, EnginesAt):
                 lifecycle.stop()
+            elif follower is not None:
+                follower.follow(message.paths)
     except (asyncio.IncompleteReadError, OSError):
         os._exit(EXIT_FAILED)
 

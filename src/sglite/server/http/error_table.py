@@ -18,6 +18,7 @@ from sglite.errors import (
     CapacityError,
     EngineDeadError,
     NotReadyError,
+    RankLostError,
     RequestError,
     SgliteError,
 )
@@ -63,6 +64,7 @@ ERRORS: dict[type[Exception], ErrorRow] = {
     CapacityError: ErrorRow(429, "rate_limit_error", "RateLimitError", "overloaded"),
     NotReadyError: ErrorRow(503, "server_error", "ServiceUnavailableError", "not_ready"),
     EngineDeadError: ErrorRow(503, "server_error", "ServiceUnavailableError", "engine_dead"),
+    RankLostError: ErrorRow(503, "server_error", "ServiceUnavailableError", "engine_dead"),
     SgliteError: _FAULT,
 }
 """Looked up along the class's ancestors."""
