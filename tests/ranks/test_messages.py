@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from sglite.errors import RankLostError
 from sglite.ipc.frames import BAD_FRAME_ERRORS
 from sglite.ranks.channel import decode_from_rank, decode_to_rank, encode
-from sglite.ranks.messages import LaneMasks, Launch, Proceed, RankAt, Sample, StepDone
+from sglite.ranks.messages import (
+    JointStep,
+    Launch,
+    Proceed,
+    RankAt,
+    Sample,
+    StepDone,
+    StepMasks,
+)
 from sglite.request import LogprobParams, SamplingParams, Thinking, TokenLogprobs
 from sglite.scheduler.plan import (
     PageUpdates,
@@ -100,8 +108,9 @@ RESULTS = st.builds(
 @settings(max_examples=12)
 @given(st.lists(PLANS, min_size=1, max_size=2))
 def test_plans_arrive_as_they_were(plans: list[StepPlan]) -> None:
-    arrived = decode_to_rank(encode(Launch(plans)))
-    assert arrived == Launch(plans)
+    assert decode_to_rank(encode(Launch(plans[0]))) == Launch(plans[0])
+    arrived = decode_to_rank(encode(JointStep(1, plans)))
+    assert arrived == JointStep(1, plans)
     for plan, before in zip(arrived.plans, plans, strict=True):
         assert [type(each) for each in dataclasses.astuple(plan)] == [
             type(each) for each in dataclasses.astuple(before)
@@ -125,15 +134,14 @@ def test_the_strategies_know_every_field_of_a_plan() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("lane", [0, 1, 3])
-def test_one_plan_is_for_all_and_several_for_one_each(lane: int) -> None:
-    plans = [StepPlan(number, 1) for number in range(4)]
-    assert Launch(plans[:1]).plan_of(lane) is plans[0]
-    assert Launch(plans).plan_of(lane) is plans[lane]
-
-
 @pytest.mark.parametrize(
-    "message", [Proceed("loaded", 5), Sample(3, {1: LaneMasks([0, 2], b"\1\2\3\4")})]
+    "message",
+    [
+        Proceed("loaded", 5),
+        Sample(3),
+        Sample(3, StepMasks([0, 2], b"\1\2\3\4")),
+        JointStep(3, [], {1: StepMasks([0], b"\1\2\3\4")}),
+    ],
 )
 def test_other_messages_arrive(message: Any) -> None:
     assert decode_to_rank(encode(message)) == message

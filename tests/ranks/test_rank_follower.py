@@ -7,8 +7,8 @@ import torch
 
 from sglite.errors import RankLostError
 from sglite.ranks.channel import encode
-from sglite.ranks.messages import Close, Launch, Proceed, Sample, StepDone, ToRank
-from sglite.ranks.rank_follower import RankFollower, to_lane_masks
+from sglite.ranks.messages import Close, JointStep, Launch, Proceed, Sample, StepDone, ToRank
+from sglite.ranks.rank_follower import RankFollower, to_step_masks
 from sglite.sampling.masks import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
 
@@ -49,22 +49,17 @@ class Said:
 
 def test_a_rank_does_what_it_is_told_in_that_order_until_the_end() -> None:
     notes, told = Notes(), []
-    said = Said(Launch([StepPlan(1, 1)]), Launch([StepPlan(2, 1)]), Sample(1), Sample(2), Close())
+    said = Said(Launch(StepPlan(1, 1)), Launch(StepPlan(2, 1)), Sample(1), Sample(2), Close())
     RankFollower(notes, said, tell=told.append).run()
     assert notes.calls == [("launch", 1, 1), ("launch", 2, 1), ("sample", 1), ("sample", 2)]
     assert told == [StepDone(1, StepResult([1])), StepDone(2, StepResult([2]))]
 
 
-def test_a_lane_has_its_own_plan_and_masks() -> None:
+def test_masks_arrive_as_they_were() -> None:
     notes = Notes()
     words = torch.tensor([[1, -5], [7, 2]], dtype=torch.int32)
-    masks = {
-        0: to_lane_masks(TokenMasks([0], words[:1])),
-        1: to_lane_masks(TokenMasks([1, 3], words)),
-    }
-    said = Said(Launch([StepPlan(1, 1), StepPlan(1, 2)]), Sample(1, masks), Close())
-    RankFollower(notes, said, lane=1).run()
-    assert notes.calls[0] == ("launch", 1, 2)
+    masks = to_step_masks(TokenMasks([1, 3], words))
+    RankFollower(notes, Said(Launch(StepPlan(1, 1)), Sample(1, masks), Close())).run()
     assert notes.masks is not None
     assert notes.masks.entries == [1, 3]
     assert torch.equal(notes.masks.words_MW, words)
@@ -72,11 +67,16 @@ def test_a_lane_has_its_own_plan_and_masks() -> None:
 
 def test_the_leaders_end_is_no_close() -> None:
     with pytest.raises(EOFError):
-        RankFollower(Notes(), Said(Launch([StepPlan(1, 1)]))).run()
+        RankFollower(Notes(), Said(Launch(StepPlan(1, 1)))).run()
 
 
 @pytest.mark.parametrize(
-    ("message", "words"), [(Sample(4), "step 4"), (Proceed("ready", 1), "goes back")]
+    ("message", "words"),
+    [
+        (Sample(4), "step 4"),
+        (Proceed("ready", 1), "goes back"),
+        (JointStep(1, [StepPlan(1, 1)]), "joint step"),
+    ],
 )
 def test_what_makes_no_sense_ends_the_rank(message: ToRank, words: str) -> None:
     with pytest.raises(RankLostError, match=words):

@@ -113,21 +113,21 @@ def test_our_own_failure_stands_where_nobody_knows_more(
 def test_results_from_elsewhere_find_who_waits(ends: Ends, *, is_asked_first: bool) -> None:
     result = StepResult([4, 2])
     if is_asked_first:
-        future = ends.links.result_of(9)
+        future = ends.links.result_of(1, 9)
         ends.say(1, StepDone(9, result))
     else:
         ends.say(1, StepDone(9, result))
         ends.say(1, RankAt("ready", 1))
         ends.say(2, RankAt("ready", 1))
         ends.links.wait_for("ready", 5.0)
-        future = ends.links.result_of(9)
+        future = ends.links.result_of(1, 9)
     assert future.result(5.0) == result
 
 
 def test_results_that_will_not_come_are_not_waited_for(ends: Ends) -> None:
-    before = ends.links.result_of(1)
+    before = ends.links.result_of(1, 1)
     ends.ranks[2].close()
     ends.wait_for_loss()
-    for future in (before, ends.links.result_of(2)):
+    for future in (before, ends.links.result_of(1, 2)):
         with pytest.raises(RankLostError):
             future.result(5.0)

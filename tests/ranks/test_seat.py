@@ -7,7 +7,7 @@ import pytest
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.distributed.open_groups import RankGroups
-from sglite.host.share import HostShare
+from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.ranks.seat import MeetingPlace, Seat, device_of, host_share, take_seat
 
 
@@ -28,8 +28,12 @@ def test_shares_are_those_of_stage_and_place() -> None:
 
 def test_a_machine_is_divided_among_its_own_ranks() -> None:
     layout = RankLayout(tp_size=4, num_nodes=2)
-    assert [host_share(layout, rank) for rank in range(4)] == [
+    assert [host_share(layout, rank, WHOLE_MACHINE) for rank in range(4)] == [
         HostShare(0, 2), HostShare(1, 2), HostShare(0, 2), HostShare(1, 2)
+    ]  # fmt: skip
+    second_of_three = HostShare(1, 3)
+    assert [host_share(layout, rank, second_of_three) for rank in range(2)] == [
+        HostShare(2, 6), HostShare(3, 6)
     ]  # fmt: skip
 
 
