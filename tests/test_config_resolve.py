@@ -4,7 +4,7 @@ import pytest
 
 from sglite.config import EngineConfig, ServerConfig
 from sglite.config_fields import option_fields
-from sglite.config_resolve import contradictions, resolve
+from sglite.config_resolve import contradictions, refuse_missing_gpus, resolve
 from sglite.errors import ConfigError
 from sglite.hardware import GpuFacts, HardwareFacts
 
@@ -261,6 +261,27 @@ def test_more_open_steps_than_stages_have_no_effect():
 def test_stages_are_for_the_cpu():
     with pytest.raises(ConfigError, match="pp_size: 2 stages are for device cpu"):
         resolve(EngineConfig(pp_size=2, device="cuda"), GPU)
+
+
+def test_ranks_are_not_for_mps():
+    with pytest.raises(ConfigError, match="tp_size: 2 ranks are for device cpu or cuda, and dev"):
+        resolve(EngineConfig(tp_size=2, device="mps"), HardwareFacts(has_mps=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [({"tp_size": 2}, "cuda:1"), ({"device": "cuda:1"}, "cuda:1"), ({"tp_size": 8}, "cuda:7")],
+)
+def test_an_engine_needs_a_gpu_for_each_rank(options, last):
+    with pytest.raises(ConfigError, match=f"to {last} on this machine, which has 1 in all; give a"):
+        refuse_missing_gpus(EngineConfig(**{"device": "cuda:0", **options}), GPU)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"device": "cpu", "tp_size": 4}, {"tp_size": 2, "nnodes": 2}]
+)
+def test_gpus_that_are_there_will_do(options):
+    refuse_missing_gpus(EngineConfig(**{"device": "cuda:0", **options}), GPU)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ from sglite.executors.executor import Executor
 from sglite.models.hf_config import HFConfig
 from sglite.models.registry import spec_from_hf
 from sglite.models.spec import DecoderSpec
+from sglite.ranks.leader_executor import LeaderExecutor
+from sglite.ranks.rank_links import RankLinks
+from sglite.ranks.rank_team import RankTeam
 from sglite.request import LogprobParams, SamplingParams
 from sglite.scheduler.plan import StepPlan
 from tests.device_double import BusyDevice, LazyDevice
@@ -249,3 +252,24 @@ def test_a_slow_rank_changes_nothing(spec: DecoderSpec) -> None:
             each.run()
     assert driver.outputs == alone.outputs
     assert ranks.faults == {}
+
+
+def test_ranks_that_take_no_plan_are_ended_without_a_farewell() -> None:
+    class Deaf:
+        num_sent = 0
+
+        def send(self, payload: bytes) -> None:
+            self.num_sent += 1
+            raise RankLostError("local rank 1 has not taken a plan")
+
+        def close(self) -> None:
+            pass
+
+    links = RankLinks({})
+    links.start()
+    sender = Deaf()
+    leader = LeaderExecutor(Flips(None), RankTeam(links, sender, {}))
+    with pytest.raises(RankLostError, match="has not taken a plan"):
+        leader.launch(StepPlan(1, 1))
+    leader.close()
+    assert sender.num_sent == 1

@@ -81,7 +81,11 @@ class LeaderExecutor:
 
     def _send(self, message: Launch | Sample) -> None:
         self._team.links.check()
-        self._team.sender.send(encode(message))
+        try:
+            self._team.sender.send(encode(message))
+        except RankLostError:
+            self._has_failed = True  # who takes no plan will not take a farewell either
+            raise
 
     def collect(self, handle: LeaderHandle) -> StepResult:
         """Wait for the step. RankLostError, or why a rank failed, where it cannot end."""
