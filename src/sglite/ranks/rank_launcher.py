@@ -70,7 +70,7 @@ def launch_ranks(
                 store_path=place.store_path,
             )
             settings = RankSettings(
-                rank, config.to_dict(), str(model_directory), channel, (host.index, host.count)
+                rank, config.to_dict(), str(model_directory), channel, dataclasses.astuple(host)
             )
             started[rank] = start_rank(settings, module)
     except OSError as error:
