@@ -11,6 +11,7 @@ from sglite.host.share import HostShare
 from sglite.ipc.engine_fleet import EngineFleet, Launcher
 from sglite.ipc.engine_launcher import EngineLauncher
 from sglite.ipc.fleet_client import FleetClient
+from sglite.ray_backend.ray_engines import make_ray_engines
 from sglite.router.router import Router
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def make_engines(
         fleet.on_change = lambda: on_change(fleet.paths)
         return fleet
 
+    if config.backend == "ray":
+        publishes = config.routing_policy in PREFIX_POLICIES
+        return make_ray_engines(config, make_fleet, publishes_digest=publishes)
     if is_fleet(config):
         return make_fleet(local_launchers(config, engine), num_engines(config))
     return EngineLauncher(engine, watchdog_timeout_s=config.watchdog_timeout_s)
