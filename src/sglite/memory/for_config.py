@@ -50,8 +50,8 @@ def plan_for_config(
     The plan is of the rank that has room for the fewest pages, for all have as many. With
     DP-attention each has its part of ``max_running_requests`` and of ``max_total_tokens``.
     ``facts``, None asks the device, are of a GPU or of the host, whose free memory is divided among
-    the processes of ``host_share`` that hold none yet. On a GPU this is the check before the weights are loaded; ``plan_measured``
-    follows when they are.
+    the processes of ``host_share`` that hold none yet. On a GPU this is the check before
+    the weights are loaded; ``plan_measured`` follows when they are.
     Raises ConfigError where the context exceeds the model's, not even one page fits, or the ranks
     do not fit the model.
     """

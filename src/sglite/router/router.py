@@ -159,11 +159,9 @@ class Router:
     def _choosable(self) -> list[EngineLoad]:
         """The engines that may have one request more, in the order of their numbers."""
         loads = [engine.load for engine in self._engines.values() if engine.is_up]
-        options = self._options
-        if options.max_inflight_total is not None:
-            if len(self._places) >= options.max_inflight_total:
-                return []
-        limit = options.max_inflight_per_engine
+        most, limit = self._options.max_inflight_total, self._options.max_inflight_per_engine
+        if most is not None and len(self._places) >= most:
+            return []
         if limit is None:
             return loads
         return [load for load in loads if len(self._engines[load.engine].open_tokens) < limit]
