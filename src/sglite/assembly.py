@@ -271,13 +271,14 @@ def make_share_executor(
     seat: Seat,
     *,
     device: Device | None = None,
-    explain_out_of_memory: Callable[[BaseException], str] = str,
+    **device_options: Any,
 ) -> Executor:
-    """What carries out one rank's share of the plans, with a KV pool of its own."""
+    """What carries out one rank's share of the plans, with a KV pool of its own.
+
+    With a ``device`` it feeds that; ``device_options`` are of ``make_ready_executor``.
+    """
     if device is not None:
-        return make_ready_executor(
-            config, model, num_pages, device, explain_out_of_memory=explain_out_of_memory
-        )
+        return make_ready_executor(config, model, num_pages, device, **device_options)
     pool = make_pool(config, model, num_pages, config.device)
     agreement = seat.agreement(config.max_running_requests, torch.device(config.device))
     if config.pp_size == 1:
@@ -329,6 +330,34 @@ def _without_unsound_sharing(config: EngineConfig, spec: DecoderSpec) -> EngineC
     return dataclasses.replace(config, disable_radix_cache=True)
 
 
+def _make_engine_executor(
+    config: EngineConfig,
+    model: LoadedModel,
+    num_pages: int,
+    device: Device | None,
+    leadership: Leadership | None,
+    **device_options: Any,
+) -> Executor:
+    """What carries out the plans of the engine in this process."""
+    if leadership is not None:
+        seat = leadership.seat
+        return LeaderExecutor(
+            leadership.team.watched(
+                lambda: make_share_executor(
+                    config, model, num_pages, seat, device=device, **device_options
+                )
+            ),
+            leadership.team,
+            is_late=device is not None,
+            drawing_rank=seat.drawing_rank,
+            drawn_within_s=config.pp_size * config.dist_timeout_s,
+        )
+    if device is not None:
+        return make_ready_executor(config, model, num_pages, device, **device_options)
+    executor = make_executor(config, model, make_pool(config, model, num_pages, config.device))
+    return executor if config.max_in_flight == 1 else ThreadedExecutor(executor)
+
+
 def build_engine(
     config: EngineConfig,
     model: LoadedModel,
@@ -348,37 +377,10 @@ def build_engine(
     when they are needed; otherwise the host computes. With ``leadership`` it is one of several
     ranks.
     """
-    executor: Executor
-    if leadership is not None:
-        executor = LeaderExecutor(
-            leadership.team.watched(
-                lambda: make_share_executor(
-                    config,
-                    model,
-                    num_pages,
-                    leadership.seat,
-                    device=device,
-                    explain_out_of_memory=explain_out_of_memory,
-                )
-            ),
-            leadership.team,
-            is_late=device is not None,
-            drawing_rank=leadership.seat.drawing_rank,
-            drawn_within_s=config.pp_size * config.dist_timeout_s,
-        )
-    elif device is not None:
-        executor = make_ready_executor(
-            config,
-            model,
-            num_pages,
-            device,
-            explain_out_of_memory=explain_out_of_memory,
-            show_progress=show_progress,
-        )
-    else:
-        executor = make_executor(config, model, make_pool(config, model, num_pages, config.device))
-        if config.max_in_flight > 1:
-            executor = ThreadedExecutor(executor)
+    executor = _make_engine_executor(
+        config, model, num_pages, device, leadership,
+        explain_out_of_memory=explain_out_of_memory, show_progress=show_progress,
+    )  # fmt: skip
     groups = model.spec.kv_groups()
     cache = CacheManager(groups, [num_pages] * len(groups), config, events)
     scheduler = Scheduler(
