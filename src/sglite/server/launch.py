@@ -19,6 +19,7 @@ from typing import Any
 import uvloop
 
 from sglite.config import ServerConfig
+from sglite.distributed.layout import RankLayout
 from sglite.embedded import EMBEDDED_MODEL_DESCRIPTION
 from sglite.models.hub import resolve_model_directory
 from sglite.server.api_workers import ApiWorkers
@@ -53,6 +54,7 @@ def serve(config: ServerConfig, say: Say) -> int:
     keys = Keys.from_options(config)
     check_exposure(config, keys)
     check_tls(config)
+    RankLayout.of(config)  # what does not fit together is told before anything is started
     allow_open_files(config.max_connections)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # faults of calls are logged by us
     with contextlib.closing(_listen(config)) as sock:
