@@ -306,3 +306,15 @@ def test_options_of_ranks_and_engines_that_are_not_there_are_pointless(
     (text,) = contradictions(ServerConfig(**options))
     assert text == f"{list(options)[-1]} ({pointless})"
     assert contradictions(ServerConfig(**options, **sensible)) == []
+
+
+def test_lanes_are_for_the_cpu():
+    lanes = EngineConfig(tp_size=2, dp_size=2, enable_dp_attention=True, device="cuda")
+    with pytest.raises(ConfigError, match="enable_dp_attention is for device cpu"):
+        resolve(lanes, GPU)
+
+
+def test_several_ranks_are_not_compiled():
+    compiled = EngineConfig(device="cuda:0", tp_size=2, enable_torch_compile=True)
+    assert contradictions(compiled) == ["enable_torch_compile (tp_size is 2)"]
+    assert contradictions(compiled.replace(tp_size=1)) == []

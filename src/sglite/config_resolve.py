@@ -208,13 +208,19 @@ def _refuse_foreign_types(config: EngineConfig) -> None:
 
 def _refuse_foreign_ranks(config: EngineConfig) -> None:
     """ConfigError for several ranks on a device whose executor has none."""
-    kind = device_type(config.device)
-    if config.pp_size > 1 and kind != "cpu":
+    if config.device == "cpu":
+        return
+    if config.pp_size > 1:
         raise ConfigError(
             f"pp_size: {config.pp_size} stages are for device cpu, and device is "
             f"{config.device!r}; give tp_size instead, or device cpu"
         )
-    if config.tp_size > 1 and kind == "mps":
+    if config.enable_dp_attention:
+        raise ConfigError(
+            f"enable_dp_attention is for device cpu, and device is {config.device!r}; leave it "
+            "out, or give device cpu"
+        )
+    if config.tp_size > 1 and config.device == "mps":
         raise ConfigError(
             f"tp_size: {config.tp_size} ranks are for device cpu or cuda, and device is 'mps'; "
             "give 1, or another device"
@@ -307,6 +313,9 @@ def _pointless_for_device(config: EngineConfig) -> list[str]:
         given = [name for name in sizes if getattr(config, name)]
         given += ["cuda_graph_capture"] if config.cuda_graph_capture != "start" else []
         found += [f"{name} (disable_cuda_graph is set)" for name in given]
-    if kind == "cuda" and config.deterministic and config.enable_torch_compile:
-        found.append("enable_torch_compile (deterministic is set)")
+    if kind == "cuda" and config.enable_torch_compile:
+        if config.deterministic:
+            found.append("enable_torch_compile (deterministic is set)")
+        elif config.tp_size > 1:
+            found.append(f"enable_torch_compile (tp_size is {config.tp_size})")
     return found

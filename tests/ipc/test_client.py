@@ -288,6 +288,22 @@ def test_after_a_fault_every_caller_hears_once_and_later_calls_raise(
     assert driver.executor.is_closed
 
 
+def test_a_fault_that_is_reported_while_a_step_meets_it_reaches_the_callers(
+    driver: SchedulerDriver, client: InProcessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_a_rank(*_: object) -> None:
+        client.fail(RankLostError("rank 1 is gone"))
+        raise RankLostError("rank 1 is gone")
+
+    monkeypatch.setattr(driver.executor, "collect", lose_a_rank)
+    caller = Caller()
+    caller.submit(client, endless("r"))
+    caller.wait_for_ends(1)
+    client.close()
+    assert "rank 1 is gone" in str(caller.refusals[0][1])
+    assert driver.executor.is_closed
+
+
 def test_a_call_under_way_when_the_engine_fails_is_not_left_alone(
     driver: SchedulerDriver, client: InProcessClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,15 @@ def test_a_line_that_is_full_refuses_and_changes_nothing() -> None:
     run(work())
 
 
+def test_where_nobody_may_wait_there_is_still_room_at_the_engines() -> None:
+    async def work() -> None:
+        fleet, engines = await joined(1, max_inflight_total=1, max_waiting=0)
+        submit(fleet, "a")
+        assert placed(engines) == [["a"]]
+
+    run(work())
+
+
 def test_an_aborted_request_that_waits_ends_without_an_engine() -> None:
     async def work() -> None:
         fleet, engines = await joined(1, max_inflight_total=1)
@@ -268,6 +277,29 @@ def test_without_any_engine_everybody_is_told_at_once_and_later_it_heals() -> No
         assert await join(fleet, 0, again) and back == [0]
         submit(fleet, "d")
         assert placed([again]) == [["d"]] and fleet.is_alive
+
+    run(work())
+
+
+def test_the_deadline_of_what_was_refused_in_the_line_does_nothing() -> None:
+    async def work() -> None:
+        faults: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        fleet, (engine,) = await joined(1, max_inflight_total=1)
+        submit(fleet, "a")
+        fleet.submit([request("b", deadline_s=time.monotonic() + 0.01)], Receiver())
+        engine.die()
+        await asyncio.sleep(0.03)
+        assert not faults
+
+    run(work())
+
+
+def test_an_engine_joins_though_all_others_end_meanwhile() -> None:
+    async def work() -> None:
+        fleet, (old,) = await joined(1)
+        old.controls["stats"] = EngineDeadError("killed")
+        assert await join(fleet, 1, FakeClient())
 
     run(work())
 

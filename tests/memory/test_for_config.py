@@ -135,6 +135,9 @@ def test_processes_of_one_host_share_its_memory_and_not_a_gpu_s(info: ModelInfo)
     assert (plan.total_bytes, plan.available_bytes) == (8 * GIB, GIB)
     on_gpu = plan_for_config(resolved(device="cuda"), info, facts=facts, host_share=share)
     assert on_gpu.available_bytes == 4 * GIB
+    alone = HostShare(1, 4, num_settled=3)
+    plan = plan_for_config(resolved(), info, facts=facts, host_share=alone)
+    assert plan.available_bytes == 4 * GIB
 
 
 def test_lanes_share_requests_and_tokens(info: ModelInfo) -> None:

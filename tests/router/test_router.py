@@ -123,7 +123,7 @@ def test_all_together_get_no_more_than_their_limit() -> None:
 
 
 def test_what_other_routers_have_open_counts() -> None:
-    router = router_of(max_inflight_per_engine=3)
+    router = router_of()
     router.try_route(request("a", 10), 0.0)
     router.take_load(0, num_requests=2, num_tokens=60)
     assert router.loads()[0] == EngineLoad(0, 2, 60)
@@ -136,6 +136,15 @@ def test_what_other_routers_have_open_counts() -> None:
     router.take_load(0, num_requests=2, num_tokens=20)
     assert router.loads()[0] == EngineLoad(0, 2, 20)
     router.take_load(9, 1, 1)  # an engine that is gone
+
+
+@pytest.mark.parametrize("limit", ["max_inflight_total", "max_inflight_per_engine"])
+def test_limits_are_on_what_this_router_has_open(limit: str) -> None:
+    """Nobody would tell it when a request of another router has ended."""
+    router = router_of(**{limit: 1})
+    router.take_load(0, num_requests=5, num_tokens=50)
+    router.take_load(1, num_requests=5, num_tokens=50)
+    assert router.try_route(request("a"), 0.0) is not None
 
 
 # -- engines come and go ---------------------------------------------------------------------------

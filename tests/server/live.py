@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -21,9 +21,18 @@ START_TIMEOUT_S = 120.0
 
 
 class LiveServer:
-    """``sglite serve`` or ``router`` on a free port. ``errors`` is what it wrote to stderr."""
+    """``sglite serve`` or ``router`` on a free port. ``errors`` is what it wrote to stderr.
 
-    def __init__(self, *arguments: str, directory: Path, command: str = "sglite serve") -> None:
+    ``prefix`` is a command that runs it, such as ``ip netns exec NAME``.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        directory: Path,
+        command: str = "sglite serve",
+        prefix: Sequence[str] = (),
+    ) -> None:
         module = command.split() if command.startswith("sglite ") else [command]
         self.log = directory / "server.log"
         self.temporary = directory / "tmp"
@@ -36,7 +45,7 @@ class LiveServer:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *module, "--port", "0", *arguments],
+                [*prefix, sys.executable, "-m", *module, "--port", "0", *arguments],
                 env=environment,
                 stdout=log,
                 stderr=log,

@@ -12,6 +12,7 @@ from sglite.host.share import HostShare
 from sglite.ipc.engine_fleet import EngineFleet
 from sglite.ipc.engine_launcher import EngineLauncher
 from sglite.server.engines import is_fleet, local_launchers, make_engines, make_fleet_client
+from tests.ipc.fake_members import FakeClient, join
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_several_engines_are_a_fleet(options, is_many):
 def test_each_engine_is_one_and_has_its_part_of_the_machine():
     async def main():
         config = ServerConfig(dp_size=3, tp_size=2)
-        launch = local_launchers(config, config.engine_config())
+        launch = local_launchers(config, config.engine_config(), make_fleet_client(config))
         launcher = launch(1)
         assert isinstance(launcher, EngineLauncher)
         assert launcher._host == HostShare(1, 3)
@@ -46,11 +47,26 @@ def test_each_engine_is_one_and_has_its_part_of_the_machine():
     asyncio.run(main())
 
 
+def test_an_engine_that_comes_back_shares_free_memory_with_no_one_who_has_his():
+    async def main():
+        config = ServerConfig(dp_size=3)
+        client = make_fleet_client(config)
+        launch = local_launchers(config, config.engine_config(), client)
+        for number in (0, 2):
+            await join(client, number, FakeClient())
+        launcher = launch(1)
+        assert isinstance(launcher, EngineLauncher)
+        assert launcher._host == HostShare(1, 3, num_settled=2)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("policy", ["cache_aware", "sticky", "round_robin"])
 def test_engines_tell_of_their_caches_where_somebody_asks(policy):
     async def main():
         config = ServerConfig(dp_size=2, routing_policy=policy)
-        launcher = local_launchers(config, config.engine_config())(0)
+        launch = local_launchers(config, config.engine_config(), make_fleet_client(config))
+        launcher = launch(0)
         assert isinstance(launcher, EngineLauncher)
         assert launcher._publishes_digest is (policy != "round_robin")
 

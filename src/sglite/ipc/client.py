@@ -155,7 +155,7 @@ class InProcessClient:
         """End the engine as failed by ``fault``. From any thread, without waiting."""
 
         def raise_it() -> None:
-            if self._fault is None:  # else the engine has noticed by itself, and ends already
+            if self._fault is None:  # else a step has met it too, and callers are being told
                 raise fault
 
         with contextlib.suppress(EngineDeadError):

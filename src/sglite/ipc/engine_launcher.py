@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -162,7 +163,7 @@ class EngineLauncher:
         parent_end, self._death_fd = os.pipe()
         settings = EngineSettings(
             config=self._config.to_dict(),
-            host=(self._host.index, self._host.count),
+            host=dataclasses.astuple(self._host),
             listen_fd=listen_fd,
             death_fd=parent_end,
             directory=self._directory or "",

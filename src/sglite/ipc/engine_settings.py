@@ -16,7 +16,7 @@ STOP_WORD = b"q"
 class EngineSettings(msgspec.Struct, frozen=True):
     """``config`` are the options of EngineConfig by name.
 
-    ``host`` is the engine's part of the machine: index and count.
+    ``host`` is the engine's part of the machine: the fields of HostShare.
     ``listen_fd`` is a listening socket in ``directory``, ``death_fd`` the reading end of a pipe
     that only the parent can write. ``spawned_s`` is the start on the monotonic clock, which all
     processes of a machine share; ``clock_offset_s`` is what that clock is ahead of the one that
@@ -25,7 +25,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     """
 
     config: dict[str, Any]
-    host: tuple[int, int]
+    host: tuple[int, int, int]
     listen_fd: int
     death_fd: int
     directory: str

@@ -196,7 +196,7 @@ class FleetClient:
     def submit(self, requests: list[Request], receiver: Receiver) -> None:
         """See :class:`~sglite.ipc.engine_link.EngineLink`."""
         self._check_alive()
-        if self._line.num_requests >= self._max_waiting:
+        if self._line and self._line.num_requests >= self._max_waiting:
             raise CapacityError(
                 f"{self._line.num_requests:,} requests wait for an engine with room, and "
                 f"max_queued_requests is {self._max_waiting:,}; try again later",
@@ -272,10 +272,10 @@ class FleetClient:
         )
 
     async def _is_paused(self) -> bool:
-        """Whether the engines pause; one that is too busy to say so does not."""
+        """Whether the engines pause; one that is too busy to say so, or ends, does not."""
         if not self._members:
             return False
-        with contextlib.suppress(asyncio.TimeoutError):
+        with contextlib.suppress(asyncio.TimeoutError, EngineDeadError):
             asked = control_all(self.engines, "stats", {})
             return bool((await asyncio.wait_for(asked, ANSWER_S)).get("is_paused"))
         return False
@@ -312,12 +312,15 @@ class FleetClient:
         except EngineDeadError as error:  # whose callback comes in a moment
             self.lose(member, str(error))
             return
-        self._line.remove(group)
-        if group.timer is not None:
-            group.timer.cancel()
+        self._leave_line(group)
         group.engine = member.number
         group.num_engines += 1
         group.submitted_s = time.monotonic()
+
+    def _leave_line(self, group: PromptGroup) -> None:
+        self._line.remove(group)
+        if group.timer is not None:
+            group.timer.cancel()
 
     def _leave_engine(self, group: PromptGroup) -> list[str]:
         """Take from a group what cannot be computed elsewhere; the names of that."""
@@ -364,7 +367,7 @@ class FleetClient:
     def _refuse_waiting(self, error: Exception) -> None:
         groups = list(self._line)
         for group in groups:
-            self._line.remove(group)
+            self._leave_line(group)
             for request_id in group.requests:
                 del self._groups[request_id]
         for group in groups:

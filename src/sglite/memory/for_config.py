@@ -49,9 +49,9 @@ def plan_for_config(
 
     The plan is of the rank that has room for the fewest pages, for all have as many. With
     DP-attention each has its part of ``max_running_requests`` and of ``max_total_tokens``.
-    ``facts``, None asks the device, are of a GPU or of the host, whose memory ``host_share.count``
-    processes share. On a GPU this is the check before the weights are loaded; ``plan_measured``
-    follows when they are.
+    ``facts``, None asks the device, are of a GPU or of the host, whose free memory is divided among
+    the processes of ``host_share`` that hold none yet. On a GPU this is the check before
+    the weights are loaded; ``plan_measured`` follows when they are.
     Raises ConfigError where the context exceeds the model's, not even one page fits, or the ranks
     do not fit the model.
     """
@@ -77,7 +77,7 @@ def plans_of_stages(
     if facts is None:
         facts = read_gpu_memory(config.device) if is_gpu else read_memory_facts()
     if not is_gpu:
-        facts = replace(facts, available_bytes=facts.available_bytes // host_share.count)
+        facts = replace(facts, available_bytes=facts.available_bytes // host_share.num_memory_parts)
     layout, dtype = RankLayout.of(config), info.dtype(config.dtype, device=config.device)
     total, lanes = config.max_total_tokens, layout.num_lanes
     plan = partial(

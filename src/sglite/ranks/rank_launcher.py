@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -88,7 +89,7 @@ def _launch(
                 store_path=place.store_path,
             )
             settings = RankSettings(
-                rank, config.to_dict(), str(model_directory), channel, (host.index, host.count)
+                rank, config.to_dict(), str(model_directory), channel, dataclasses.astuple(host)
             )
             started[rank] = start_rank(settings, module)
     except BaseException as error:  # Ctrl-C too must leave no process and no directory

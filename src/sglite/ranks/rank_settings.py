@@ -30,12 +30,12 @@ class RankSettings(msgspec.Struct, frozen=True):
 
     ``config`` are options of EngineConfig by name, the leader's settled ones where there is a
     ``channel`` from it; otherwise those of this machine, and the leader is at ``dist_init_addr``.
-    ``model_directory`` has been found. ``host`` is the engine's part of this machine: index and
-    count.
+    ``model_directory`` has been found. ``host`` is the engine's part of this machine: the
+    fields of HostShare.
     """
 
     rank: int
     config: dict[str, Any]
     model_directory: str
     channel: LocalChannel | None
-    host: tuple[int, int] = (0, 1)
+    host: tuple[int, int, int] = (0, 1, 0)

@@ -43,6 +43,8 @@ class _Engine:
 class Router:
     """Routes requests by a policy, within limits. Not safe to use from several threads.
 
+    The limits are on what this router has open: where several share engines, each has its part of
+    them, and need not hear when a request of another has ended.
     ``has_digests``: the engines tell what they have cached (:meth:`take_digest`); where they do
     not, they are believed to keep what they were sent last.
     """
@@ -157,12 +159,9 @@ class Router:
     def _choosable(self) -> list[EngineLoad]:
         """The engines that may have one request more, in the order of their numbers."""
         loads = [engine.load for engine in self._engines.values() if engine.is_up]
-        options = self._options
-        if options.max_inflight_total is not None:
-            everywhere = sum(engine.load.num_requests for engine in self._engines.values())
-            if everywhere >= options.max_inflight_total:
-                return []
-        limit = options.max_inflight_per_engine
+        most, limit = self._options.max_inflight_total, self._options.max_inflight_per_engine
+        if most is not None and len(self._places) >= most:
+            return []
         if limit is None:
             return loads
-        return [load for load in loads if load.num_requests < limit]
+        return [load for load in loads if len(self._engines[load.engine].open_tokens) < limit]

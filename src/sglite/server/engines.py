@@ -11,6 +11,7 @@ from sglite.host.share import HostShare
 from sglite.ipc.engine_fleet import EngineFleet, Launcher
 from sglite.ipc.engine_launcher import EngineLauncher
 from sglite.ipc.fleet_client import FleetClient
+from sglite.ray_backend.ray_engines import make_ray_engines
 from sglite.router.router import Router
 
 if TYPE_CHECKING:
@@ -56,28 +57,41 @@ def make_engines(
 
     To be called in the event loop. Raises ConfigError.
     """
+    if not is_fleet(config):
+        return EngineLauncher(engine, watchdog_timeout_s=config.watchdog_timeout_s)
+    client = make_fleet_client(config)
 
     def make_fleet(launch: Callable[[int], Launcher], count: int) -> EngineFleet:
-        fleet = EngineFleet(launch, make_fleet_client(config), num_engines=count)
+        fleet = EngineFleet(launch, client, num_engines=count)
         fleet.on_change = lambda: on_change(fleet.paths)
         return fleet
 
-    if is_fleet(config):
-        return make_fleet(local_launchers(config, engine), num_engines(config))
-    return EngineLauncher(engine, watchdog_timeout_s=config.watchdog_timeout_s)
+    if config.backend == "ray":
+        publishes = config.routing_policy in PREFIX_POLICIES
+        return make_ray_engines(config, make_fleet, publishes_digest=publishes)
+    return make_fleet(local_launchers(config, engine, client), num_engines(config))
 
 
-def local_launchers(config: ServerConfig, engine: EngineConfig) -> Callable[[int], Launcher]:
-    """Makes launchers of engines on this machine, each with its part of it."""
+def local_launchers(
+    config: ServerConfig, engine: EngineConfig, client: EngineLink
+) -> Callable[[int], Launcher]:
+    """Makes launchers of engines on this machine, each with its part of it.
+
+    Those that live then, as ``client`` knows, hold their memory: an engine that is started again
+    finds free what the one before it had.
+    """
     options = engine.replace(dp_size=1)
     publishes = config.routing_policy in PREFIX_POLICIES
+
+    def num_others(number: int) -> int:
+        return sum(other != number for other in client.engines)
 
     def launch(number: int) -> Launcher:
         return EngineLauncher(
             options,
             watchdog_timeout_s=config.watchdog_timeout_s,
             publishes_digest=publishes,
-            host=HostShare(number, num_engines(config)),
+            host=HostShare(number, num_engines(config), num_settled=num_others(number)),
         )
 
     return launch
