@@ -110,7 +110,7 @@ def assemble_engine(
         )
     except BaseException:
         if leadership is not None:
-            leadership.team.close()
+            leadership.team.kill()  # one that loads would not hear a farewell
         raise
     _log_ready(parts, info)
     return parts

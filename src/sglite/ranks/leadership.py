@@ -36,6 +36,6 @@ class Leadership:
             team.settle("started", 0)  # loading torch may take longer than dist_timeout_s
             seat = team.watched(lambda: take_seat(config, layout, 0, launched.place))
         except BaseException:
-            team.close()
+            team.kill()  # nothing is lost, and one that loads would not hear a farewell
             raise
         return cls(seat, team)
