@@ -4,6 +4,9 @@
 or ``synchronize`` that is waited for does all of it up to there. So code that overwrites a staging
 buffer too early, or reads a result without having waited for it, computes something wrong.
 
+``BusyDevice`` does it too, but by itself and meanwhile, as a GPU does: what a rank enqueued is done
+though nobody waits on that rank.
+
 ``RecordingDevice`` captures as a GPU does: the operations on tensors, not the Python code around
 them. A replay does these again, on the same memory and with the numbers of the host as they were;
 what graphs leave in temporaries turns to garbage with every replay.
@@ -11,6 +14,7 @@ what graphs leave in temporaries turns to garbage with every replay.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -117,6 +121,59 @@ class LazyDevice:
                 raise
 
 
+class BusyDevice(LazyDevice):
+    """A lazy device with a thread that does its work; :meth:`close` ends that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._num_enqueued = 0
+        self._changed = threading.Condition()
+        self._is_closed = False
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def enqueue(self, work: Callable[[], object]) -> None:
+        with self._changed:
+            self._queue.append(work)
+            self._num_enqueued += 1
+            self._changed.notify_all()
+
+    def record(self) -> LazyEvent:
+        return LazyEvent(self, self._num_enqueued)
+
+    def synchronize(self) -> None:
+        self.catch_up(self._num_enqueued)
+
+    def catch_up(self, position: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.num_done >= position or self._fault is not None)
+        if self._fault is not None:
+            raise self._fault
+
+    def close(self) -> None:
+        """Nothing more is done."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    @torch.inference_mode()
+    def _work(self) -> None:
+        while self._fault is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._is_closed)
+                if self._is_closed:
+                    return
+                work = self._queue.popleft()
+            fault = None
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  who waits gets it
+                fault = error
+            with self._changed:
+                self._fault = fault
+                self.num_done += 1
+                self._changed.notify_all()
+
+
 class RecordingDevice(LazyDevice):
     """A lazy device whose graphs are operations on tensors; see the module."""
 
@@ -177,7 +234,7 @@ class Recording(TorchDispatchMode):
     def spoil_temporaries(self) -> None:
         """What the operations allocated holds NaN, or the bytes of it."""
         for tensor in self._temporaries.values():
-            tensor.view(torch.uint8).fill_(255)
+            (tensor if tensor.dim() else tensor[None]).view(torch.uint8).fill_(255)
 
 
 def tensors_in(tree: object) -> list[torch.Tensor]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sglite import assembly
 from sglite.assembly import EngineParts, assemble_engine
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
@@ -16,11 +19,13 @@ from sglite.executors.torch_executor import TorchExecutor
 from sglite.hardware import HardwareFacts
 from sglite.kvcache.kv_pool import KV_DTYPES
 from sglite.make_model import make_model
+from sglite.memory import MemoryPlan, plan_for_config
 from sglite.models.loader import read_model_info
 from sglite.models.replayed_decoder import ReplayedDecoder
 from sglite.observability.events import EventStream
 from sglite.request import Request, SamplingParams
 from tests.cli.real_model import SIZES
+from tests.device_double import LazyDevice
 from tests.kernels.cpu.kernels import extension
 
 TINY = {**SIZES, "max_position_embeddings": 64}
@@ -192,3 +197,31 @@ def test_nothing_is_settled_where_the_cache_is_off_anyway(
     with caplog.at_level(logging.INFO, logger="sglite"):
         assert assemble(dynamic_dir, disable_radix_cache=True).config.disable_radix_cache
     assert settled(caplog) == []
+
+
+class ThreePages:
+    """A team whose ranks have room for three pages."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int]] = []
+
+    def watched(self, work: Callable[[], MemoryPlan]) -> MemoryPlan:
+        return work()
+
+    def settle(self, phase: str, num_pages: int) -> int:
+        self.heard.append((phase, num_pages))
+        return min(num_pages, 3)
+
+
+def test_ranks_with_devices_settle_on_what_fits_all(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, info = resolve(EngineConfig(device="cpu"), HardwareFacts()), read_model_info(model_dir)
+    estimate = replace(plan_for_config(config, info), num_pages=5)
+    measured = replace(estimate, num_pages=9)
+    monkeypatch.setattr(assembly, "plan_on_device", lambda *args: measured)
+    team: Any = ThreePages()
+    model: Any = None
+    found = assembly._measure(config, model, LazyDevice(), estimate, team)
+    assert (found.num_pages, team.heard) == (3, [("measured", 9)])
+    assert assembly._measure(config, model, LazyDevice(), estimate, None).num_pages == 9

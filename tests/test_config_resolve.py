@@ -4,7 +4,7 @@ import pytest
 
 from sglite.config import EngineConfig, ServerConfig
 from sglite.config_fields import option_fields
-from sglite.config_resolve import contradictions, resolve
+from sglite.config_resolve import contradictions, refuse_missing_gpus, resolve
 from sglite.errors import ConfigError
 from sglite.hardware import GpuFacts, HardwareFacts
 
@@ -263,6 +263,27 @@ def test_stages_are_for_the_cpu():
         resolve(EngineConfig(pp_size=2, device="cuda"), GPU)
 
 
+def test_ranks_are_not_for_mps():
+    with pytest.raises(ConfigError, match="tp_size: 2 ranks are for device cpu or cuda, and dev"):
+        resolve(EngineConfig(tp_size=2, device="mps"), HardwareFacts(has_mps=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [({"tp_size": 2}, "cuda:1"), ({"device": "cuda:1"}, "cuda:1"), ({"tp_size": 8}, "cuda:7")],
+)
+def test_an_engine_needs_a_gpu_for_each_rank(options, last):
+    with pytest.raises(ConfigError, match=f"to {last} on this machine, which has 1 in all; give a"):
+        refuse_missing_gpus(EngineConfig(**{"device": "cuda:0", **options}), GPU)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"device": "cpu", "tp_size": 4}, {"tp_size": 2, "nnodes": 2}]
+)
+def test_gpus_that_are_there_will_do(options):
+    refuse_missing_gpus(EngineConfig(**{"device": "cuda:0", **options}), GPU)
+
+
 @pytest.mark.parametrize(
     ("options", "pointless", "sensible"),
     [
@@ -285,3 +306,15 @@ def test_options_of_ranks_and_engines_that_are_not_there_are_pointless(
     (text,) = contradictions(ServerConfig(**options))
     assert text == f"{list(options)[-1]} ({pointless})"
     assert contradictions(ServerConfig(**options, **sensible)) == []
+
+
+def test_lanes_are_for_the_cpu():
+    lanes = EngineConfig(tp_size=2, dp_size=2, enable_dp_attention=True, device="cuda")
+    with pytest.raises(ConfigError, match="enable_dp_attention is for device cpu"):
+        resolve(lanes, GPU)
+
+
+def test_several_ranks_are_not_compiled():
+    compiled = EngineConfig(device="cuda:0", tp_size=2, enable_torch_compile=True)
+    assert contradictions(compiled) == ["enable_torch_compile (tp_size is 2)"]
+    assert contradictions(compiled.replace(tp_size=1)) == []

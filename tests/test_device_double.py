@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
-from tests.device_double import LazyDevice, RecordingDevice
+from tests.device_double import BusyDevice, LazyDevice, RecordingDevice
 
 
 def test_nothing_is_done_before_a_wait_and_then_only_what_the_event_is_behind():
@@ -110,3 +112,25 @@ def test_a_capture_that_waits_for_a_value_is_refused():
     for work in (lambda: number[0].item(), lambda: bool(number.any()), lambda: number.nonzero()):
         with pytest.raises(AssertionError, match="cannot wait"):
             RecordingDevice().capture(work)
+
+
+def test_the_busy_device_works_though_nobody_waits():
+    device, is_done = BusyDevice(), threading.Event()
+    total = torch.zeros(())
+    graph = device.capture(lambda: total.add_(1))
+    graph.replay()
+    device.run(is_done.set)
+    assert is_done.wait(10)
+    assert total == 2
+    device.close()
+
+
+def test_the_busy_device_raises_its_fault_to_who_waits():
+    device, done = BusyDevice(), []
+    device.run(lambda: 1 // 0)
+    device.run(lambda: done.append(1))
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            device.synchronize()
+    assert done == []
+    device.close()

@@ -102,6 +102,11 @@ def test_several_engines_are_not_for_an_llm() -> None:
         LLM(dp_size=2)
 
 
+def test_an_llm_leads_its_ranks() -> None:
+    with pytest.raises(ConfigError, match="node_rank is 1: an LLM leads the ranks of all machines"):
+        LLM(tp_size=2, nnodes=2, node_rank=1)
+
+
 def test_nothing_asked_is_nothing_answered(llm: LLM) -> None:
     assert llm.generate([]) == []
     assert llm.chat([]) == []

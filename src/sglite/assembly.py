@@ -18,9 +18,7 @@ from sglite.engine.engine import Engine
 from sglite.engine.output_processor import MakeConstraint, MakeStopChecker, OutputProcessor
 from sglite.errors import ConfigError
 from sglite.executors.device_assembly import (
-    capture_graphs,
-    make_device_executor,
-    make_device_pool,
+    make_ready_executor,
     measure_memory,
     open_device,
 )
@@ -136,12 +134,12 @@ def _assemble(
         memory = _settled(memory, team.settle("planned", memory.num_pages))
     model = load_share(config, info, share, show_progress=show_progress)
     device = None
-    if device_type(config.device) == "cuda" and team is None:
-        device = open_device(config.device)
-        _compile(config, model)
-        memory = _plan_on_device(config, model, device, memory)
     if team is not None:
         memory = _settled(memory, team.settle("loaded", memory.num_pages))
+    if device_type(config.device) == "cuda":
+        device = open_device(config.device)
+        _compile(config, model)
+        memory = _measure(config, model, device, memory, team)
     config = dataclasses.replace(config, max_total_tokens=memory.num_tokens)
     making: dict[str, Any] = {
         "make_checker": make_checker, "make_constraint": make_constraint, "events": events
@@ -163,6 +161,20 @@ def _assemble(
     if team is not None:
         team.settle("ready", memory.num_pages)
     return EngineParts(engine, config, model, memory, team)
+
+
+def _measure(
+    config: EngineConfig,
+    model: LoadedModel,
+    device: Device,
+    estimate: MemoryPlan,
+    team: RankTeam | None,
+) -> MemoryPlan:
+    """``estimate`` with what was measured, on all ranks at once, as their steps need each other."""
+    if team is None:
+        return plan_on_device(config, model, device, estimate)
+    memory = team.watched(lambda: plan_on_device(config, model, device, estimate))
+    return _settled(memory, team.settle("measured", memory.num_pages))
 
 
 def _settled(memory: MemoryPlan, num_pages: int) -> MemoryPlan:
@@ -217,13 +229,16 @@ def load_share(
 
 
 def _compile(config: EngineConfig, model: LoadedModel) -> None:
-    """As the options ask; a compiler would undo what makes products deterministic."""
-    if config.enable_torch_compile and not config.deterministic:
+    """As the options ask; a compiler would undo what makes products deterministic.
+
+    Nor can it look into what several ranks exchange.
+    """
+    if config.enable_torch_compile and not config.deterministic and model.share.is_whole:
         assert isinstance(model.model, Decoder), "compiled CPU kernels on a GPU"
         compile_layers(model.model)
 
 
-def _plan_on_device(
+def plan_on_device(
     config: EngineConfig, model: LoadedModel, device: Device, estimate: MemoryPlan
 ) -> MemoryPlan:
     """``estimate`` with what a step and graphs really take. ConfigError where that is too much."""
@@ -250,9 +265,20 @@ def make_executor(
 
 
 def make_share_executor(
-    config: EngineConfig, model: LoadedModel, num_pages: int, seat: Seat
+    config: EngineConfig,
+    model: LoadedModel,
+    num_pages: int,
+    seat: Seat,
+    *,
+    device: Device | None = None,
+    **device_options: Any,
 ) -> Executor:
-    """What carries out one rank's share of the plans, with a KV pool of its own."""
+    """What carries out one rank's share of the plans, with a KV pool of its own.
+
+    With a ``device`` it feeds that; ``device_options`` are of ``make_ready_executor``.
+    """
+    if device is not None:
+        return make_ready_executor(config, model, num_pages, device, **device_options)
     pool = make_pool(config, model, num_pages, config.device)
     agreement = seat.agreement(config.max_running_requests, torch.device(config.device))
     if config.pp_size == 1:
@@ -304,6 +330,34 @@ def _without_unsound_sharing(config: EngineConfig, spec: DecoderSpec) -> EngineC
     return dataclasses.replace(config, disable_radix_cache=True)
 
 
+def _make_engine_executor(
+    config: EngineConfig,
+    model: LoadedModel,
+    num_pages: int,
+    device: Device | None,
+    leadership: Leadership | None,
+    **device_options: Any,
+) -> Executor:
+    """What carries out the plans of the engine in this process."""
+    if leadership is not None:
+        seat = leadership.seat
+        return LeaderExecutor(
+            leadership.team.watched(
+                lambda: make_share_executor(
+                    config, model, num_pages, seat, device=device, **device_options
+                )
+            ),
+            leadership.team,
+            is_late=device is not None,
+            drawing_rank=seat.drawing_rank,
+            drawn_within_s=config.pp_size * config.dist_timeout_s,
+        )
+    if device is not None:
+        return make_ready_executor(config, model, num_pages, device, **device_options)
+    executor = make_executor(config, model, make_pool(config, model, num_pages, config.device))
+    return executor if config.max_in_flight == 1 else ThreadedExecutor(executor)
+
+
 def build_engine(
     config: EngineConfig,
     model: LoadedModel,
@@ -320,28 +374,13 @@ def build_engine(
     """An engine over a loaded model, with ``num_pages`` KV pages per group.
 
     With a ``device`` its executor feeds that, and graphs are captured here unless they are to be
-    when they are needed; otherwise the host computes, with ``leadership`` as one of several ranks.
+    when they are needed; otherwise the host computes. With ``leadership`` it is one of several
+    ranks.
     """
-    executor: Executor
-    if leadership is not None:
-        own = make_share_executor(config, model, num_pages, leadership.seat)
-        executor = LeaderExecutor(
-            own,
-            leadership.team,
-            drawing_rank=leadership.seat.drawing_rank,
-            drawn_within_s=config.pp_size * config.dist_timeout_s,
-        )
-    elif device is not None:
-        pool = make_device_pool(config, model, num_pages, device)
-        executor = make_device_executor(
-            config, model, pool, device, explain_out_of_memory=explain_out_of_memory
-        )
-        if config.cuda_graph_capture == "start":
-            capture_graphs(executor, show_progress=show_progress)
-    else:
-        executor = make_executor(config, model, make_pool(config, model, num_pages, config.device))
-        if config.max_in_flight > 1:
-            executor = ThreadedExecutor(executor)
+    executor = _make_engine_executor(
+        config, model, num_pages, device, leadership,
+        explain_out_of_memory=explain_out_of_memory, show_progress=show_progress,
+    )  # fmt: skip
     groups = model.spec.kv_groups()
     cache = CacheManager(groups, [num_pages] * len(groups), config, events)
     scheduler = Scheduler(

@@ -84,7 +84,7 @@ def resolve(config: EngineConfig, hardware: HardwareFacts) -> EngineConfig:
     for pointless in contradictions(config):
         logger.warning("option_without_effect", extra={"fields": {"option": pointless}})
     _refuse_foreign_types(config)
-    _refuse_foreign_stages(config)
+    _refuse_foreign_ranks(config)
     return config.replace(**{choice.option: choice.value for choice in choices})
 
 
@@ -206,12 +206,37 @@ def _refuse_foreign_types(config: EngineConfig) -> None:
         )
 
 
-def _refuse_foreign_stages(config: EngineConfig) -> None:
-    """ConfigError for a pipeline on a device whose executor has none."""
-    if config.pp_size > 1 and config.device != "cpu":
+def _refuse_foreign_ranks(config: EngineConfig) -> None:
+    """ConfigError for several ranks on a device whose executor has none."""
+    if config.device == "cpu":
+        return
+    if config.pp_size > 1:
         raise ConfigError(
             f"pp_size: {config.pp_size} stages are for device cpu, and device is "
             f"{config.device!r}; give tp_size instead, or device cpu"
+        )
+    if config.enable_dp_attention:
+        raise ConfigError(
+            f"enable_dp_attention is for device cpu, and device is {config.device!r}; leave it "
+            "out, or give device cpu"
+        )
+    if config.tp_size > 1 and config.device == "mps":
+        raise ConfigError(
+            f"tp_size: {config.tp_size} ranks are for device cpu or cuda, and device is 'mps'; "
+            "give 1, or another device"
+        )
+
+
+def refuse_missing_gpus(config: EngineConfig, hardware: HardwareFacts) -> None:
+    """ConfigError where the ranks of an engine, from its ``device`` on, need more than there is."""
+    kind, _, first = config.device.partition(":")
+    ranks_here = max(1, config.tp_size * config.pp_size // config.nnodes)
+    last, num_gpus = int(first or 0) + ranks_here - 1, len(hardware.cuda)
+    if kind == "cuda" and last >= num_gpus:
+        raise ConfigError(
+            f"device: an engine with tp_size {config.tp_size} needs {config.device} to "
+            f"cuda:{last} on this machine, which has {num_gpus} in all; give a smaller tp_size or "
+            "dp_size, or more machines (nnodes)"
         )
 
 
@@ -288,6 +313,9 @@ def _pointless_for_device(config: EngineConfig) -> list[str]:
         given = [name for name in sizes if getattr(config, name)]
         given += ["cuda_graph_capture"] if config.cuda_graph_capture != "start" else []
         found += [f"{name} (disable_cuda_graph is set)" for name in given]
-    if kind == "cuda" and config.deterministic and config.enable_torch_compile:
-        found.append("enable_torch_compile (deterministic is set)")
+    if kind == "cuda" and config.enable_torch_compile:
+        if config.deterministic:
+            found.append("enable_torch_compile (deterministic is set)")
+        elif config.tp_size > 1:
+            found.append(f"enable_torch_compile (tp_size is {config.tp_size})")
     return found

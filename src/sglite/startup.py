@@ -42,7 +42,13 @@ class Started:
 
 
 def refuse_several_engines(config: EngineConfig) -> None:
-    """ConfigError where ``config`` asks for more than the one engine of an ``LLM``."""
+    """ConfigError where ``config`` asks for more than the one engine of an ``LLM``, or for a part
+    of one that is led from elsewhere."""
+    if config.node_rank:
+        raise ConfigError(
+            f"node_rank is {config.node_rank}: an LLM leads the ranks of all machines, so here it "
+            f"is 0. The others run `sglite serve --node-rank {config.node_rank}`."
+        )
     if config.dp_size > 1 and not config.enable_dp_attention:
         raise ConfigError(
             f"dp_size is {config.dp_size}: an LLM runs one engine. Several are for `sglite serve "
@@ -58,14 +64,16 @@ def start_engine(config: EngineConfig, host: HostShare = WHOLE_MACHINE) -> Start
     bad model directory; what can be known before the weights are loaded is checked before.
     """
     from sglite.assembly import assemble_engine
-    from sglite.config_resolve import resolve
+    from sglite.config_resolve import refuse_missing_gpus, resolve
     from sglite.hardware import detect_hardware
     from sglite.models.hub import resolve_model_directory
     from sglite.models.loader import read_model_info
     from sglite.observability.logging import ensure_logging
 
     ensure_logging(config.log_level, style=config.log_format)
-    config = _on_own_device(resolve(config, detect_hardware()), host)
+    hardware = detect_hardware()
+    config = _on_own_device(resolve(config, hardware), host)
+    refuse_missing_gpus(config, hardware)
     source, revision = config.model_source, config.revision
     directory = resolve_model_directory(config.model_path, source=source, revision=revision)
     info = read_model_info(directory)

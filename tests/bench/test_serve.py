@@ -64,6 +64,21 @@ def test_cache_is_flushed_between_warm_up_and_load(server):
     assert paths[:4] == ["/v1/models", "/v1/completions", "/flush_cache", "/v1/completions"]
 
 
+def test_what_the_server_says_of_its_ranks_stands_in_the_result(capsys):
+    routes = {
+        "/v1/completions": Reply(events=completion_events("a", "b")),
+        "/server_info": Reply({"tp_size": 2, "pp_size": 1, "dp_size": 2}),
+    }
+    with FakeServer(**routes) as fake:
+        assert run("--url", f"ours={fake.url}", *SMALL, "--json", "-") == 0
+        ours = json.loads(capsys.readouterr().out)["servers"]["ours"]
+        assert (ours["tp_size"], ours["dp_size"]) == (2, 2)
+        assert "pp_size" not in ours
+        fake.replies["/server_info"] = Reply(raw=b"[1]")
+        assert run("--url", f"ours={fake.url}", *SMALL) == 0
+        assert "ranks and engines" not in capsys.readouterr().out
+
+
 def test_a_trace_comes_when_it_says(server, tmp_path, capsys):
     trace = tmp_path / "t.jsonl"
     lines = [{"arrival_s": 0.01 * n, "prompt_tokens": n, "max_tokens": 2} for n in range(1, 4)]

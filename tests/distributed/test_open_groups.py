@@ -11,7 +11,7 @@ from torch import distributed as dist
 
 from sglite.distributed.layout import RankLayout
 from sglite.distributed.open_groups import open_file_store, open_groups, open_tcp_store
-from sglite.errors import RankLostError
+from sglite.errors import ConfigError, RankLostError
 from tests.distributed.rank_threads import run_ranks
 
 SIX = RankLayout(tp_size=2, pp_size=3)
@@ -90,3 +90,10 @@ def test_an_address_where_nobody_listens_is_an_error_that_names_it():
         port = held.getsockname()[1]
         with pytest.raises(RankLostError, match=rf"no store at 127\.0\.0\.1:{port} within 0\.3 s"):
             open_tcp_store("127.0.0.1", port, 2, is_host=False, timeout_s=0.3)
+
+
+def test_a_port_of_the_store_that_is_taken_is_named():
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"the port after it \({port}\).*another port"):
+            open_tcp_store("127.0.0.1", port, 2, is_host=True, timeout_s=5)

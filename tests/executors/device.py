@@ -71,7 +71,7 @@ def make_backends(
 ) -> GroupBackends:
     spec = decoder.spec
     shape = AttentionShape(
-        num_heads=spec.num_attention_heads,
+        num_heads=decoder.tp.split(spec.num_attention_heads, "num_attention_heads"),
         num_kv_heads=decoder.num_kv_heads,
         head_dim=spec.head_dim,
         page_size=page_size,

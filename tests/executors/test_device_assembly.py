@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from sglite.assembly import _plan_on_device, build_engine
+from sglite.assembly import build_engine, plan_on_device
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
+from sglite.distributed.layout import RankLayout
+from sglite.distributed.open_groups import RankGroups
 from sglite.errors import ConfigError
 from sglite.executors import device_assembly
 from sglite.executors.device_assembly import (
@@ -25,8 +27,10 @@ from sglite.executors.device_executor import DeviceExecutor
 from sglite.hardware import HardwareFacts
 from sglite.memory import MemoryFacts, MemoryPlan, plan_memory
 from sglite.models.decoder import Decoder
+from sglite.models.layers.parallel import ModelShare
 from sglite.observability.events import EventStream
 from tests.device_double import LazyDevice
+from tests.distributed.rank_threads import run_ranks
 from tests.engine.harness import Driver, as_loaded
 from tests.executors.device import make_device_executor
 from tests.model_harness import load_decoder
@@ -147,6 +151,22 @@ def test_what_a_step_and_the_pieces_take_is_measured(decoder: Decoder) -> None:
     assert device.num_captures == decoder.spec.num_layers + 1
     graphs = ["release", "memory", "release", "memory"]
     assert device.calls == ["release", "memory", "memory", *graphs, "forget", "release"]
+
+
+def test_ranks_measure_their_shares_together(decoder: Decoder) -> None:
+    config = config_for(cuda_graph_max_tokens=16)
+
+    def work(rank: int, groups: RankGroups) -> tuple[int, int]:
+        share = ModelShare.of(RankLayout(2), rank, decoder.spec.num_layers, groups.stage)
+        device = ScriptedDevice(900, 820 - rank, 840, 833)
+        model = as_loaded(Decoder(decoder.spec, share=share))
+        measured = measure_memory(config, model, device)
+        _, num_pages = largest_step(config, decoder.spec)
+        pool = make_device_pool(config, model, num_pages, device)
+        assert pool.num_bytes < small_pool_bytes(config, decoder), "of one rank's heads"
+        return measured.activation_bytes + pool.num_bytes, measured.graph_bytes
+
+    assert run_ranks(RankLayout(2), work) == [(80 * MIB, 7 * MIB), (81 * MIB, 7 * MIB)]
 
 
 def test_memory_that_comes_back_while_measuring_counts_as_none(decoder: Decoder) -> None:
@@ -290,14 +310,14 @@ def test_running_out_of_memory_while_measuring_says_what_to_change(
 ) -> None:
     config = config_for(cuda_graph_max_tokens=16)
     with pytest.raises(ConfigError, match=r"cuda:0 is out of memory: 300.* more were wanted"):
-        _plan_on_device(config, as_loaded(decoder), FullDevice(at), estimate_of(decoder))
+        plan_on_device(config, as_loaded(decoder), FullDevice(at), estimate_of(decoder))
 
 
 def test_the_plan_follows_what_was_measured(decoder: Decoder) -> None:
     model = replace(as_loaded(decoder), num_bytes=5 * MIB)
     device = ScriptedDevice(900, 820, 840, 833)
     config = config_for(cuda_graph_max_tokens=16)
-    plan = _plan_on_device(config, model, device, estimate_of(decoder))
+    plan = plan_on_device(config, model, device, estimate_of(decoder))
     assert plan.is_measured
     assert plan.available_bytes == 905 * MIB
     assert plan.activation_bytes == 80 * MIB - small_pool_bytes(config, decoder)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sglite.errors import CapacityError, EngineDeadError
+from sglite.errors import CapacityError, EngineDeadError, RankLostError
 from sglite.ipc.client import InProcessClient
 from sglite.request import (
     FinishReason,
@@ -15,6 +15,7 @@ from sglite.request import (
     RequestFinish,
     SamplingParams,
 )
+from sglite.scheduler.plan import StepPlan
 from tests.fakes import EOS, expected_output
 from tests.scheduler.harness import SchedulerDriver, prompts_with_output
 
@@ -287,6 +288,22 @@ def test_after_a_fault_every_caller_hears_once_and_later_calls_raise(
     assert driver.executor.is_closed
 
 
+def test_a_fault_that_is_reported_while_a_step_meets_it_reaches_the_callers(
+    driver: SchedulerDriver, client: InProcessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_a_rank(*_: object) -> None:
+        client.fail(RankLostError("rank 1 is gone"))
+        raise RankLostError("rank 1 is gone")
+
+    monkeypatch.setattr(driver.executor, "collect", lose_a_rank)
+    caller = Caller()
+    caller.submit(client, endless("r"))
+    caller.wait_for_ends(1)
+    client.close()
+    assert "rank 1 is gone" in str(caller.refusals[0][1])
+    assert driver.executor.is_closed
+
+
 def test_a_call_under_way_when_the_engine_fails_is_not_left_alone(
     driver: SchedulerDriver, client: InProcessClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,3 +356,28 @@ def test_a_call_that_nobody_wants_any_more_is_left_out(client: InProcessClient) 
     is_held.set()
     assert client.call(lambda engine: 5) == 5
     assert called == []
+
+
+@pytest.mark.parametrize("is_noticed", [False, True], ids=["told", "told and noticed"])
+def test_a_fault_from_elsewhere_ends_every_request(
+    driver: SchedulerDriver, monkeypatch: pytest.MonkeyPatch, *, is_noticed: bool
+) -> None:
+    """Also where the engine's own step fails of it at the same moment."""
+    fault = RankLostError("rank 1 has ended")
+    client = InProcessClient(driver.engine)
+    executor, launch = driver.engine.executor, driver.engine.executor.launch
+
+    def launch_and_fail(plan: StepPlan) -> Any:
+        client.fail(fault)
+        if is_noticed:
+            raise fault
+        return launch(plan)
+
+    monkeypatch.setattr(executor, "launch", launch_and_fail)
+    caller = Caller()
+    caller.submit(client, endless("r"))
+    caller.wait_for_ends(1)
+    assert [str(error) for _, error in caller.refusals] == [
+        "the engine has stopped: rank 1 has ended"
+    ]
+    assert client.wait_until_stopped() is fault

@@ -145,3 +145,17 @@ def test_a_word_is_read_to_its_end_and_no_further() -> None:
         theirs.sendall(encode(Join(3, "d")) + b"rest")
         assert read_word(ours, Join) == Join(3, "d")
         assert ours.recv(10) == b"rest"
+
+
+def test_a_wait_that_is_broken_off_frees_the_address(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    gate = RankGate(EngineConfig(**options), [1], tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Condition, "wait_for", press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            gate.wait()
+    RankGate(EngineConfig(**options), [1], tmp_path).close()

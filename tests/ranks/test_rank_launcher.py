@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ import httpx
 import pytest
 
 from sglite import LLM
+from sglite.config import EngineConfig
+from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError
+from sglite.ranks import rank_launcher
+from sglite.ranks.rank_settings import RankSettings
 from sglite.server.listen import bind
 from tests.cli.real_model import make_tiny_model
 from tests.e2e.process_tree import shared_memory_files
@@ -60,6 +65,37 @@ def test_two_ranks_say_what_one_says_and_leave_nothing() -> None:
     assert len(ranks) == 1
     assert ranks_here() == []
     assert shared_memory_files() == before
+
+
+def test_a_start_that_is_broken_off_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+
+    class Started:
+        socket = None
+        process = None
+
+        def __init__(self, rank: int) -> None:
+            self.rank = rank
+
+        def kill(self) -> None:
+            killed.append(self.rank)
+
+    def start_rank(settings: RankSettings, module: str) -> Started:
+        if settings.rank == 3:
+            raise KeyboardInterrupt
+        return Started(settings.rank)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(rank_launcher, "start_rank", start_rank)
+    config = EngineConfig(tp_size=4)
+    fds = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(KeyboardInterrupt):
+        rank_launcher.launch_ranks(config, RankLayout.of(config), tmp_path)
+    assert killed == [1, 2]
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(os.listdir("/proc/self/fd")) == fds
 
 
 @pytest.mark.slow

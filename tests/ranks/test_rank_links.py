@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -131,3 +132,26 @@ def test_results_that_will_not_come_are_not_waited_for(ends: Ends) -> None:
     for future in (before, ends.links.result_of(1, 2)):
         with pytest.raises(RankLostError):
             future.result(5.0)
+
+
+def test_who_asks_while_a_result_arrives_gets_it_and_nothing_is_kept(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Future[StepResult]] = []
+
+    class SlowFuture(Future[StepResult]):
+        def set_result(self, result: StepResult) -> None:
+            thread = threading.Thread(target=lambda: asked.append(ends.links.result_of(1, 9)))
+            thread.start()
+            thread.join(0.1)
+            super().set_result(result)
+
+    monkeypatch.setattr("sglite.ranks.rank_links.Future", SlowFuture)
+    ends.say(1, StepDone(9, StepResult([4])))
+    ends.say(1, RankAt("ready", 1))
+    ends.say(2, RankAt("ready", 1))
+    ends.links.wait_for("ready", 5.0)
+    while not asked:
+        time.sleep(0.01)
+    assert asked[0].result(5.0) == StepResult([4])
+    assert not ends.links.result_of(1, 9).done()

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from sglite.config import EngineConfig
 from sglite.distributed.layout import RankLayout
 from sglite.distributed.open_groups import RankGroups
+from sglite.errors import ConfigError
 from sglite.host.share import WHOLE_MACHINE, HostShare
 from sglite.ranks.seat import MeetingPlace, Seat, device_of, host_share, take_seat
 
@@ -50,3 +52,12 @@ def test_a_rank_alone_has_nobody_to_meet(tmp_path: Path) -> None:
     place = MeetingPlace(str(tmp_path / "store"))
     seat = take_seat(EngineConfig(), RankLayout(), 0, place)
     assert seat.groups == RankGroups()
+
+
+def test_a_machine_with_too_few_gpus_is_told_before_the_ranks_meet(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    config, layout = EngineConfig(device="cuda:2", tp_size=2), RankLayout(2)
+    with pytest.raises(ConfigError, match="rank 1 is to compute on cuda:3, .* has 3 GPUs"):
+        take_seat(config, layout, 1, MeetingPlace(str(tmp_path / "store")))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +19,10 @@ from torch import distributed as dist
 from sglite.assembly import build_engine, make_share_executor
 from sglite.config import EngineConfig
 from sglite.config_resolve import resolve
+from sglite.device import Device
 from sglite.distributed.layout import RankLayout
 from sglite.distributed.open_groups import RankGroups, open_groups
+from sglite.engine.output_processor import MakeConstraint
 from sglite.executors.executor import Executor
 from sglite.executors.lane_executor import LaneExecutor
 from sglite.hardware import HardwareFacts
@@ -78,19 +82,29 @@ class ThreadRanks:
     team: RankTeam
     config: EngineConfig
     executors: dict[int, Executor | LaneExecutor]
+    device: Device | None = None
     threads: list[threading.Thread] = field(default_factory=list)
     faults: dict[int, BaseException] = field(default_factory=dict)
 
-    def driver(self, own: Decoder, num_pages: int, **traits: Any) -> Driver:
+    def driver(
+        self,
+        own: Decoder,
+        num_pages: int,
+        *,
+        make_constraint: MakeConstraint = lambda _: None,
+        **traits: Any,
+    ) -> Driver:
         """An engine of all ranks; ``own`` is the leader's share of the model."""
         stream = EventStream()
-        build = build_laned_engine if self.config.enable_dp_attention else build_engine
+        build: Any = build_laned_engine if self.config.enable_dp_attention else build_engine
+        if self.device is not None:
+            build = functools.partial(build, device=self.device)
         engine = build(
             self.config,
             as_loaded(own),
             num_pages,
             make_checker=lambda _: None,
-            make_constraint=lambda _: None,
+            make_constraint=make_constraint,
             events=stream,
             leadership=Leadership(self.seats[0], self.team),
         )
@@ -109,16 +123,19 @@ def thread_ranks(
     num_pages: int,
     *,
     wrap: Wrap = lambda rank, executor: executor,
+    devices: Sequence[Device] = (),
     timeout_s: float = TIMEOUT_S,
     **options: Any,
 ) -> Iterator[tuple[ThreadRanks, Decoder]]:
     """All ranks of the layout in ``options``, waiting for plans, and the leader's share.
 
-    ``wrap`` makes of a rank's executor what is to carry out its plans.
+    ``wrap`` makes of a rank's executor what is to carry out its plans. With ``devices``, one for
+    each rank, these compute, with CUDA graphs where ``options`` say so.
     """
+    graphs = {name: options.pop(name) for name in list(options) if name.startswith("cuda_graph")}
     defaults = {"device": "cpu", "check": True, "max_running_requests": 16, "context_length": 512}
     config = EngineConfig(**{**defaults, "dist_timeout_s": timeout_s, **options})
-    config = resolve(config, HardwareFacts())
+    config = dataclasses.replace(resolve(config, HardwareFacts()), **graphs)
     layout = RankLayout.of(config)
     opened = open_all_groups(layout, timeout_s=timeout_s)
     seats = [Seat(layout, rank, groups) for rank, groups in enumerate(opened)]
@@ -126,13 +143,14 @@ def thread_ranks(
     sender = LocalSender(len(others), timeout_s=timeout_s)
     pairs = {rank: socket.socketpair() for rank in others}
     links = RankLinks({rank: ours for rank, (ours, _) in pairs.items()})
-    ranks = ThreadRanks(seats, RankTeam(links, sender, {}), config, {})
+    ranks = ThreadRanks(seats, RankTeam(links, sender, {}), config, {}, *devices[:1])
     for rank in others:
         model = as_loaded(decoder_of(spec, weights, seats[rank]))
         if layout.num_lanes > 1:
             executor = make_lane_executor(config, model, num_pages, lane=rank)
         else:
-            executor = make_share_executor(config, model, num_pages, seats[rank])
+            device = devices[rank] if devices else None
+            executor = make_share_executor(config, model, num_pages, seats[rank], device=device)
         executor = wrap(rank, executor)
         ranks.executors[rank] = executor
         fds = [os.dup(fd) for fd in sender.fds_of(rank - 1)]
@@ -164,7 +182,8 @@ def _follow(ranks: ThreadRanks, rank: int, receiver: LocalReceiver, leader: sock
             LaneFollower(executor, receiver, lane=rank, tell=tell).run()
         else:
             follower_tell = tell if ranks.seats[rank].draws else None
-            RankFollower(executor, receiver, tell=follower_tell).run()
+            num_open = 0 if ranks.device is None else ranks.config.max_in_flight - 1
+            RankFollower(executor, receiver, tell=follower_tell, num_open=num_open).run()
     except BaseException as error:  # noqa: BLE001  the test looks at it
         ranks.faults[rank] = error
         with contextlib.suppress(OSError):

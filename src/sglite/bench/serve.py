@@ -29,10 +29,17 @@ from sglite.bench.load.report import print_table, to_json
 from sglite.bench.load.runner import Load, Pace
 from sglite.bench.load.wire import Target
 from sglite.bench.load.workload import GENERATED, Lengths, Session, Writer, read_trace
+from sglite.bench.parallel import parallel_settings
 from sglite.client.http import HttpClient
 from sglite.config import ServerConfig
 from sglite.config_sources import load_values
-from sglite.errors import CapacityError, ConfigError, RemoteError, RequestError
+from sglite.errors import (
+    CapacityError,
+    ConfigError,
+    RemoteError,
+    RequestError,
+    SgliteError,
+)
 from sglite.progress import generation_progress
 
 GOALS = ("ttft", "tpot", "e2e")
@@ -60,6 +67,7 @@ def main(
         urls = read_urls(arguments.url or [stack.enter_context(own_server(rest))])
         dialects = read_dialects(arguments.api, len(urls))
         results: dict[str, list[CallResult]] = {}
+        parallel: dict[str, dict[str, Any]] = {}
         for (name, url), dialect in zip(urls.items(), dialects, strict=True):
             http = HttpClient(url, api_key=key)
             sessions = make_sessions(arguments, dialect)
@@ -68,7 +76,8 @@ def main(
             if arguments.flush_cache:
                 flush(http)
             results[name] = measure(load, sessions, pace)
-    report(arguments, results, goals_ms)
+            parallel[name] = parallel_of(http)
+    report(arguments, results, goals_ms, parallel)
     return int(any(call.error is not None for calls in results.values() for call in calls))
 
 
@@ -185,6 +194,15 @@ def first_model(http: HttpClient) -> str:
         return "default"
 
 
+def parallel_of(http: HttpClient) -> dict[str, Any]:
+    """``tp_size`` and so on where the server says that they are not 1; empty where it is silent."""
+    try:
+        info = http.get_json("/server_info")
+    except SgliteError:
+        return {}
+    return parallel_settings(info) if isinstance(info, dict) else {}
+
+
 def flush(http: HttpClient) -> None:
     """Empty the server's prefix cache. Raises ConfigError where it cannot."""
     try:
@@ -210,18 +228,21 @@ def measure(load: Load, sessions: Sequence[Session], pace: Pace) -> list[CallRes
 
 
 def report(
-    arguments: argparse.Namespace, results: dict[str, list[CallResult]], goals_ms: dict[str, float]
+    arguments: argparse.Namespace,
+    results: dict[str, list[CallResult]],
+    goals_ms: dict[str, float],
+    parallel: dict[str, dict[str, Any]],
 ) -> None:
     """Print the table and write the files that were asked for."""
     summaries = {name: summarise(calls, goals_ms) for name, calls in results.items()}
     settings: dict[str, Any] = {
         name: value for name, value in vars(arguments).items() if name not in ("api_key", "json")
     }
-    document = json.dumps(to_json(summaries, settings), indent=2)
+    document = json.dumps(to_json(summaries, settings, parallel=parallel), indent=2)
     if arguments.json == "-":
         print(document)
     else:
-        print_table(summaries)
+        print_table(summaries, parallel=parallel)
     if arguments.json not in (None, "-"):
         Path(arguments.json).write_text(document + "\n", encoding="utf-8")
     if arguments.svg:

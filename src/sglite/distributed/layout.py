@@ -109,13 +109,18 @@ def _check_nodes(options: ParallelOptions, num_ranks: int) -> None:
         return
     if num_ranks % options.nnodes:
         raise ConfigError(
-            f"nnodes {options.nnodes} does not divide the {num_ranks} ranks (tp_size x pp_size)"
+            f"nnodes {options.nnodes} does not divide the {num_ranks} ranks of the engine (tp_size "
+            f"{options.tp_size} x pp_size {options.pp_size}); each machine has equally many"
         )
     if options.dp_size > 1 and not options.enable_dp_attention:
         raise ConfigError(
             "dp_size: several engines on several machines are for --backend ray or `sglite router`;"
             " nnodes divides the ranks of one engine"
         )
-    for name in ("dist_init_addr", "dist_key_file"):
+    needed = {
+        "dist_init_addr": "HOST:PORT of machine 0, the same on all",
+        "dist_key_file": "a file with a secret, the same on all, as from `openssl rand -hex 32`",
+    }
+    for name, meaning in needed.items():
         if getattr(options, name) is None:
-            raise ConfigError(f"nnodes is {options.nnodes}, so {name} must be given")
+            raise ConfigError(f"nnodes is {options.nnodes}, so {name} must be given: {meaning}")

@@ -18,7 +18,7 @@ from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
 from sglite.distributed.layout import RankLayout
 from sglite.distributed.shared_memory_group import SharedMemoryGroup, try_share_memory
 from sglite.distributed.torch_group import TorchRankGroup, first_sentence
-from sglite.errors import RankLostError
+from sglite.errors import ConfigError, RankLostError
 
 LOOPBACK_INTERFACE = "lo"
 LOOPBACK_ADDRESS = "127.0.0.1"
@@ -47,7 +47,7 @@ def open_tcp_store(
 ) -> Store:
     """Where the ranks of several machines meet: ``is_host`` for rank 0 alone, which listens there.
 
-    RankLostError where nobody listens.
+    ConfigError where rank 0 cannot, RankLostError where nobody listens.
     """
     try:
         return TCPStore(
@@ -60,6 +60,12 @@ def open_tcp_store(
         )
     except (RuntimeError, OSError) as error:
         cause = first_sentence(error)
+        if is_host:
+            raise ConfigError(
+                f"dist_init_addr: the port after it ({port}) is for torch's store, and cannot be "
+                f"listened at: {cause}. Is it another server's? Give another port, as in "
+                "HOST:29500."
+            ) from error
         raise RankLostError(
             f"no store at {host}:{port} within {timeout_s:g} s (dist_timeout_s): {cause}"
         ) from error

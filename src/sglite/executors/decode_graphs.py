@@ -61,7 +61,8 @@ class DecodeGraphs:
         most = max(self.sizes, default=0)
         self._unknown_B = torch.full((most,), -1, dtype=torch.int32, device=device.torch_device)
         self._captured: dict[int, tuple[Graph, DeviceStep]] = {}
-        vocab_size, dtype = parts.model.spec.vocab_size, parts.model.dtype
+        vocab_size = parts.model.spec.vocab_size if parts.is_drawing else 0
+        dtype = parts.model.dtype
         self._logits_BV = torch.empty((most, vocab_size), dtype=dtype, device=device.torch_device)
 
     def _capacities(self, size: int) -> dict[str, int]:

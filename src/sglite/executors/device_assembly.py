@@ -94,6 +94,28 @@ def make_device_executor(
     return executor
 
 
+def make_ready_executor(
+    config: EngineConfig,
+    model: LoadedModel,
+    num_pages: int,
+    device: Device,
+    *,
+    explain_out_of_memory: Callable[[BaseException], str] = str,
+    show_progress: bool = False,
+) -> DeviceExecutor:
+    """An executor with a pool of ``num_pages`` pages per KV group.
+
+    Graphs are captured here, unless they are to be when they are needed; ranks do it together.
+    """
+    pool = make_device_pool(config, model, num_pages, device)
+    executor = make_device_executor(
+        config, model, pool, device, explain_out_of_memory=explain_out_of_memory
+    )
+    if config.cuda_graph_capture == "start":
+        capture_graphs(executor, show_progress=show_progress)
+    return executor
+
+
 def capture_graphs(executor: DeviceExecutor, *, show_progress: bool) -> None:
     """Capture all graphs, the largest first, behind a progress bar."""
     pieces = executor.pieces
@@ -162,6 +184,7 @@ def _backends(
 def measure_memory(config: EngineConfig, model: LoadedModel, device: Device) -> MeasuredMemory:
     """Run the largest step and capture the largest graphs over a small pool, and give it all back.
 
+    The ranks that share ``model`` do it together.
     Raises torch.cuda.OutOfMemoryError, or MemoryError, where not even that fits.
     """
     device.release()

@@ -5,6 +5,9 @@ Tokens that the next step needs stay on the device; the host gets a copy of them
 step of single tokens is one replay of a captured graph, any other step runs the same functions
 eagerly (``device_step``).
 
+Where a model is divided among ranks each of them does this with its share. Rank 0 draws and
+samples; the others compute their parts of the logits, and get its tokens on the device.
+
 Shape legend: T tokens packed, S sampled runs, R runs, C chunks, L rows left to the sampler,
 V vocab. See docs/shapes.md.
 """
@@ -23,7 +26,10 @@ from sglite.attention.backend import AttentionBackend, HostRuns
 from sglite.attention.parted import Part
 from sglite.device import Device, Event, Layout, Staging
 from sglite.device.upload import upload
+from sglite.errors import RankLostError
 from sglite.executors.decode_graphs import DecodeGraphs
+from sglite.executors.device_agreement import PARTED, DeviceAgreement
+from sglite.executors.device_arrays import run_offsets, token_arrays
 from sglite.executors.device_rows import DeviceRows
 from sglite.executors.device_step import DeviceParts, DeviceStep, RunShape
 from sglite.executors.forward_batch import Int32Array
@@ -112,7 +118,13 @@ class DeviceExecutor:
         self._sampler = Sampler(self._rows.sampling)
         self.pieces = pieces
         self._most_in_pieces = max(pieces.buckets, default=0) if pieces is not None else 0
-        self._parts = DeviceParts(model, kv_pool, self._rows, model.spec.group_of_layer())
+        group, agreement = model.tp.group, None
+        if group is not None:
+            num_slots = len(kv_pool.groups)
+            agreement = DeviceAgreement(group, num_slots=num_slots, device=device.torch_device)
+        self._parts = DeviceParts(
+            model, kv_pool, self._rows, model.spec.group_of_layer(), agreement
+        )
         # A sampled token and a count of bad ones for every run.
         self._num_words = 2 * (max_rows + 1)
         self._results = torch.zeros(self._num_words, dtype=torch.int32, device=device.torch_device)
@@ -146,7 +158,7 @@ class DeviceExecutor:
 
     def _launch(self, plan: StepPlan) -> DeviceHandle:
         launched_s = time.perf_counter()
-        offsets = _run_offsets(plan)
+        offsets = run_offsets(plan)
         with self._device.stream():
             updates = self._rows.apply(plan)
             if self._check:
@@ -169,7 +181,7 @@ class DeviceExecutor:
         vocab_size, page_size = self._model.spec.vocab_size, self._parts.kv_pool.page_size
         assert min(plan.token_ids, default=0) >= 0, "negative token id in a batch"
         assert max(plan.token_ids, default=0) < vocab_size, "token id beyond the vocabulary"
-        arrays = _token_arrays(plan, offsets)
+        arrays = token_arrays(plan, offsets)
         indices, places = np.divmod(arrays["positions"], page_size)
         for table in self._rows.pages.tables:
             slots = table[arrays["rows"], indices] * page_size + places
@@ -177,7 +189,7 @@ class DeviceExecutor:
 
     def _stage(self, plan: StepPlan, offsets: Int32Array) -> DeviceStep:
         """A step of its own for ``plan``, its arrays on their way to the device."""
-        arrays = _token_arrays(plan, offsets)
+        arrays = token_arrays(plan, offsets)
         kinds = self._plan_attention(plan, offsets, arrays)
         layout = Layout({name: array.size for name, array in arrays.items()})
         self._staging.reserve(layout.num_words)
@@ -240,9 +252,12 @@ class DeviceExecutor:
         plan = handle.plan
         entries = self._left_to_sampler(plan, masks)
         if entries:
-            handle.late = SampledLate(entries)
             with self._device.stream():
-                self._enqueue_sampler(handle, handle.late, masks)
+                if self._parts.is_drawing:
+                    handle.late = SampledLate(entries)
+                    self._enqueue_sampler(handle, handle.late, masks)
+                else:
+                    self._enqueue_receipt(plan, entries)
         for span in plan.prompt_logprob_spans:
             self._enqueue_scores(handle, span)
         num_chunks = len(plan.run_rows) - plan.run_continues.count(True)
@@ -275,13 +290,29 @@ class DeviceExecutor:
         entries_L, positions_L, rows_L = index.unbind(0)
         chosen = None if masks is None else masks.select(late.entries)
         masks_L = None if chosen is None else RowMasks(chosen, len(runs), on)
+        agreement = self._parts.agreement
 
         def work() -> None:
             assert step is not None and step.logits_SV is not None
             logits_LV = step.logits_SV.index_select(0, entries_L)
             output = self._sampler.sample_batch(logits_LV, batch, positions_L, masks_L)
+            if agreement is not None:
+                agreement.hand_on(output.token_ids_R)
             last_token_W.index_copy_(0, rows_L, output.token_ids_R)
             late.output, late.packed = output, output.pack().to("cpu", non_blocking=True)
+
+        self._device.run(work)
+
+    def _enqueue_receipt(self, plan: StepPlan, entries: list[int]) -> None:
+        """The rows of these entries remember what rank 0 samples for them."""
+        agreement, last_token_W = self._parts.agreement, self._rows.last_token_W
+        rows = [plan.run_rows[plan.sample_runs[entry]] for entry in entries]
+        rows_L = upload(rows, torch.int64, self._device.torch_device)
+
+        def work() -> None:
+            assert agreement is not None, "one rank alone samples its own rows"
+            token_ids_L = agreement.hand_on(torch.zeros_like(rows_L))
+            last_token_W.index_copy_(0, rows_L, token_ids_L)
 
         self._device.run(work)
 
@@ -292,10 +323,15 @@ class DeviceExecutor:
         params = setup.logprobs
         first = int(handle.offsets[span.run]) + span.start - 1 - plan.run_starts[span.run]
         chunk_rows = logits_chunk_rows(self._model.spec.vocab_size)
+        is_drawing = self._parts.is_drawing
 
         def work() -> None:
             assert step is not None and step.hidden_TE is not None
             hidden = step.hidden_TE[first : first + len(span.targets)]
+            if not is_drawing:
+                for part in torch.split(hidden, chunk_rows):
+                    self._model.compute_logits(part)
+                return
             scores = prompt_logprobs(
                 hidden, self._model.compute_logits, span.targets, params, chunk_rows=chunk_rows
             )
@@ -304,7 +340,11 @@ class DeviceExecutor:
         self._device.run(work)
 
     def collect(self, handle: DeviceHandle) -> StepResult:
-        """Wait for the step; what it produced, as host lists."""
+        """Wait for the step; what it produced, as host lists.
+
+        RankLostError where ranks have computed something else than others. Who does not draw has
+        neither the sampler's tokens nor scores.
+        """
         assert handle.done is not None and handle.words is not None, "sampled before collected"
         handle.done.wait()
         now = time.perf_counter()
@@ -315,6 +355,11 @@ class DeviceExecutor:
         num_results = num_samples + len(plan.run_rows) - num_single
         words = handle.words[:num_results].tolist()
         self._free_words.append(handle.words)
+        if PARTED in words[:num_samples]:
+            raise RankLostError(
+                f"ranks disagree in step {plan.step_id}: they read other tokens, or wrote to other "
+                "pages"
+            )
         result = StepResult(words[:num_samples], elapsed_s=elapsed_s)
         result.invalid_runs = frozenset(
             num_single + chunk for chunk, bad in enumerate(words[num_samples:]) if bad
@@ -343,31 +388,3 @@ def _put_late(result: StepResult, late: SampledLate) -> None:
     for index, entry in enumerate(late.entries):
         result.token_ids[entry] = -1 if index in sampled.invalid else sampled.token_ids[index]
     result.logprobs = {late.entries[i]: scores for i, scores in sampled.logprobs.items()}
-
-
-def _run_offsets(plan: StepPlan) -> Int32Array:
-    """First packed token of each run, then the number of tokens: ``[R + 1]``."""
-    offsets = np.zeros(len(plan.run_lengths) + 1, dtype=np.int32)
-    np.cumsum(plan.run_lengths, out=offsets[1:])
-    return offsets
-
-
-def _token_arrays(plan: StepPlan, offsets: Int32Array) -> dict[str, Int32Array]:
-    """What :class:`DeviceStep` reads of the tokens, samples and chunks of ``plan``."""
-    rows = np.asarray(plan.run_rows, dtype=np.int32)
-    starts = np.asarray(plan.run_starts, dtype=np.int32)
-    lengths = np.diff(offsets)
-    num_single, num_tokens = plan.run_continues.count(True), int(offsets[-1])
-    known = np.full(num_tokens, -1, dtype=np.int32)
-    known[num_single:] = plan.token_ids
-    sampled = np.asarray(plan.sample_runs, dtype=np.int64)
-    return {
-        "rows": np.repeat(rows, lengths),
-        "positions": np.arange(num_tokens, dtype=np.int32)
-        + np.repeat(starts - offsets[:-1], lengths),
-        "known": known,
-        "sample_rows": rows[sampled],
-        "sample_positions": (starts + lengths)[sampled],
-        "sample_tokens": offsets[1:][sampled] - np.int32(1),
-        "chunk_offsets": offsets[num_single:] - offsets[num_single],
-    }

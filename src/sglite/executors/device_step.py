@@ -20,6 +20,7 @@ from sglite.kernels.step_inputs import StepInputs, StepTokens, step_inputs
 
 if TYPE_CHECKING:
     from sglite.device import Device
+    from sglite.executors.device_agreement import DeviceAgreement
     from sglite.executors.device_rows import DeviceRows
     from sglite.kvcache.kv_pool import KVPool
     from sglite.models.decoder import Decoder
@@ -28,12 +29,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeviceParts:
-    """What all steps share."""
+    """What all steps share. With ``agreement`` other ranks do them as well, with their shares."""
 
     model: Decoder
     kv_pool: KVPool
     rows: DeviceRows
     group_of_layer: list[int]
+    agreement: DeviceAgreement | None = None
+
+    @property
+    def is_drawing(self) -> bool:
+        """True where this rank draws the tokens: it alone gets logits."""
+        return self.agreement is None or self.agreement.is_drawing
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class DeviceStep:
 
     ``logits_SV`` and ``hidden_TE`` are good until another step runs. A step that is captured gets
     memory for its logits, and keeps nothing else: what it kept of the graphs' memory no other graph
-    could use.
+    could use. A rank that does not draw has no logits.
     """
 
     def __init__(
@@ -84,7 +91,8 @@ class DeviceStep:
         # Lines of 16 bytes: kernels are compiled for the alignment that they find.
         width = num_tokens + num_tokens % 2
         words = torch.empty((2 + len(attention), width), dtype=torch.int64, device=device)
-        ids_T, positions_T, *slots = words[:, :num_tokens].unbind(0)
+        self._words = words[:, :num_tokens]
+        ids_T, positions_T, *slots = self._words.unbind(0)
         self._inputs = StepInputs(ids_T, positions_T, slots)
         self._batch = ForwardBatch(
             ids_T,
@@ -137,16 +145,28 @@ class DeviceStep:
             self._inputs,
             page_size=self._parts.kv_pool.page_size,
         )
+        if self._parts.agreement is not None:
+            self._parts.agreement.begin(self._words, views["rows"] == rows.spare_row)
 
     def _sample(self, hidden_TE: torch.Tensor) -> None:
-        """Draw a token for every sampled run."""
+        """Draw a token for every sampled run, or get what rank 0 draws."""
         views, rows = self._views, self._parts.rows
+        agreement = self._parts.agreement
         num_samples = len(views["sample_rows"])
         if not num_samples:
             return
         if "sample_tokens" in views:
             hidden_TE = hidden_TE.index_select(0, views["sample_tokens"])
         logits_SV = self._parts.model.compute_logits(hidden_TE, widen=False)
+        if self._parts.is_drawing:
+            self._draw(logits_SV)
+        if agreement is not None:
+            token_ids_S = self._results[:num_samples]
+            agreement.share(token_ids_S, views["sample_rows"], rows.last_token_W)
+
+    def _draw(self, logits_SV: torch.Tensor) -> None:
+        """Tokens from logits, which are kept for the sampler."""
+        views, rows = self._views, self._parts.rows
         if self._is_captured:
             assert self.logits_SV is not None
             self.logits_SV.copy_(logits_SV)
@@ -158,7 +178,7 @@ class DeviceStep:
             views["sample_positions"],
             rows.parameters,
             last_token_W=rows.last_token_W,
-            token_ids_R=self._results[:num_samples],
+            token_ids_R=self._results[: len(logits_SV)],
         )
 
     def _count_bad(self, hidden_TE: torch.Tensor) -> None:

@@ -51,7 +51,7 @@ class StepAgreement:
         self._max_rows = max_rows
         self._words = torch.zeros(max_rows + size, dtype=torch.int64, device=device)
         self._digest = torch.zeros((), dtype=torch.int64, device=device)
-        self._weights = _powers(1024, device)
+        self._weights = odd_numbers(1024, device)
 
     @property
     def digest(self) -> int:
@@ -98,12 +98,12 @@ class StepAgreement:
     def _fold(self, values: torch.Tensor) -> None:
         count = values.shape[0]
         if count > self._weights.shape[0]:
-            self._weights = _powers(2 * count, values.device)
+            self._weights = odd_numbers(2 * count, values.device)
         self._digest *= BASE
         self._digest += (values * self._weights[:count]).sum()
 
 
-def _powers(count: int, device: torch.device) -> torch.Tensor:
+def odd_numbers(count: int, device: torch.device) -> torch.Tensor:
     """Odd numbers that are all different, and look like noise: int64 ``[count]``."""
     index = torch.arange(1, count + 1, dtype=torch.int64, device=device)
     return (index * BASE) ^ ((index * BASE) >> 29) | 1

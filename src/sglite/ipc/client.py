@@ -155,7 +155,8 @@ class InProcessClient:
         """End the engine as failed by ``fault``. From any thread, without waiting."""
 
         def raise_it() -> None:
-            raise fault
+            if self._fault is None:  # else a step has met it too, and callers are being told
+                raise fault
 
         with contextlib.suppress(EngineDeadError):
             self._post(raise_it)

@@ -11,8 +11,9 @@ import msgspec
 
 from sglite.scheduler.plan import StepPlan, StepResult
 
-Phase = Literal["started", "planned", "loaded", "ready"]
-"""How far a rank has come: it runs, memory is planned, weights are there, it waits for plans."""
+Phase = Literal["started", "planned", "loaded", "measured", "ready"]
+"""How far a rank has come: it runs, memory is planned, weights are there, a device has tried the
+largest step, it waits for plans."""
 
 
 class Proceed(msgspec.Struct, tag="proceed", frozen=True):
@@ -29,14 +30,20 @@ class Launch(msgspec.Struct, tag="launch", frozen=True):
 
 
 class StepMasks(msgspec.Struct, frozen=True):
-    """Masks of some entries of a plan's ``sample_runs``: ``words`` are int32, ``[M, W]``."""
+    """Masks of some entries of a plan's ``sample_runs``: ``words`` are int32, ``[M, W]``.
+
+    Without words they only say which entries have masks.
+    """
 
     entries: list[int]
-    words: bytes
+    words: bytes = b""
 
 
 class Sample(msgspec.Struct, tag="sample", frozen=True):
-    """Draw what the launched step ``step_id`` samples; ``masks`` where another rank draws."""
+    """Draw what the launched step ``step_id`` samples, or get what another rank draws.
+
+    ``masks`` have words where a rank other than the leader's draws.
+    """
 
     step_id: int
     masks: StepMasks | None = None

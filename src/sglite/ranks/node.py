@@ -42,8 +42,9 @@ def serve_node(config: EngineConfig, say: Callable[[str], None]) -> int:
         config.model_path, source=config.model_source, revision=config.revision
     )
     ranks = layout.ranks_of_node(config.node_rank)
+    names = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
     say(
-        f"machine {config.node_rank} of {layout.num_nodes}: ranks {ranks[0]} to {ranks[-1]} of the "
+        f"machine {config.node_rank} (of 0 to {layout.num_nodes - 1}): {names} of the "
         f"engine at {config.dist_init_addr}; HTTP is there"
     )
     started: dict[int, StartedRank] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,9 @@ from sglite.sampling.masks import TokenMasks
 class RankFollower:
     """Carries out plans with ``executor``.
 
-    A rank that draws gives its results to ``tell``; the others have none.
+    A rank that draws gives its results to ``tell``; the others have none. They collect a step as
+    well, as that ends it, but leave so many sampled ones open behind the last as the leader may:
+    ``num_open``.
     """
 
     def __init__(
@@ -27,17 +30,21 @@ class RankFollower:
         receiver: PlanReceiver,
         *,
         tell: Callable[[StepDone], None] | None = None,
+        num_open: int = 0,
     ) -> None:
         self._executor = executor
         self._receiver = receiver
         self._tell = tell
+        self._num_open = num_open
         self._handles: dict[int, Any] = {}
+        self._sampled: deque[Any] = deque()
 
     def run(self) -> None:
         """Until the leader closes. EOFError where it is gone instead, else what went wrong."""
         while True:
             message = decode_to_rank(self._receiver.receive())
             if isinstance(message, Close):
+                self._executor.close()  # the others may still need our part of open steps
                 return
             if isinstance(message, Launch):
                 plan = message.plan
@@ -57,6 +64,10 @@ class RankFollower:
         self._executor.sample(handle, None if masks is None else to_token_masks(masks))
         if self._tell is not None:
             self._tell(StepDone(message.step_id, self._executor.collect(handle)))
+            return
+        self._sampled.append(handle)
+        if len(self._sampled) > self._num_open:
+            self._executor.collect(self._sampled.popleft())
 
 
 def to_step_masks(masks: TokenMasks) -> StepMasks:
@@ -67,4 +78,6 @@ def to_step_masks(masks: TokenMasks) -> StepMasks:
 def to_token_masks(masks: StepMasks) -> TokenMasks:
     """The masks that have travelled."""
     words = np.frombuffer(bytearray(masks.words), dtype=np.int32)
-    return TokenMasks(masks.entries, torch.from_numpy(words).view(len(masks.entries), -1))
+    num_masks = len(masks.entries)
+    width = len(words) // num_masks if num_masks else 0
+    return TokenMasks(masks.entries, torch.from_numpy(words).view(num_masks, width))

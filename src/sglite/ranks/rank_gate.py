@@ -82,12 +82,15 @@ class RankGate:
 
     def wait(self, timeout_s: float = JOIN_S) -> dict[int, socket.socket]:
         """The connections of all ranks, by rank. RankLostError where some do not come."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._joined) == len(self._expected), timeout_s)
-            missing = sorted(self._expected - set(self._joined))
-        if missing:
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._joined) == len(self._expected), timeout_s)
+                missing = sorted(self._expected - set(self._joined))
+            if missing:
+                raise RankLostError(f"ranks {missing} did not come within {timeout_s:g} s")
+        except BaseException:  # Ctrl-C too: the next try needs the port
             self.close()
-            raise RankLostError(f"ranks {missing} did not come within {timeout_s:g} s")
+            raise
         self._stop_listening()
         return self._joined
 

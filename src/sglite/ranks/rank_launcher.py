@@ -56,6 +56,24 @@ def launch_ranks(
     a rank of another machine does not come.
     """
     remote = _let_in(config, layout, model_directory)
+    try:
+        return _launch(config, layout, model_directory, remote, host=host, module=module)
+    except BaseException:
+        for sock in remote.values():
+            sock.close()
+        raise
+
+
+def _launch(
+    config: EngineConfig,
+    layout: RankLayout,
+    model_directory: Path,
+    remote: dict[int, socket.socket],
+    *,
+    host: HostShare,
+    module: str,
+) -> LaunchedRanks:
+    """The ranks of this machine, joined by those of others, whose connections are ``remote``."""
     ranks = layout.ranks_of_node(0)[1:]
     directory = _make_directory()
     is_alone = layout.num_nodes == 1
@@ -74,12 +92,14 @@ def launch_ranks(
                 rank, config.to_dict(), str(model_directory), channel, dataclasses.astuple(host)
             )
             started[rank] = start_rank(settings, module)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C too must leave no process and no directory
         for each in started.values():
             each.kill()
         local.close()
         _remove(directory)
-        raise EngineDeadError(f"a rank's process cannot be started: {error}") from error
+        if isinstance(error, OSError):
+            raise EngineDeadError(f"a rank's process cannot be started: {error}") from error
+        raise
     local.close_inherited()
     senders: list[PlanSender] = [local] if ranks else []
     for rank, sock in remote.items():

@@ -101,11 +101,13 @@ class RankLinks:
         """What ``rank`` draws in a step; asked for once."""
         key = rank, step_id
         with self._changed:
-            future = self._results.setdefault(key, Future())
-            if future.done():
-                del self._results[key]
-        if self._loss is not None and not future.done():
-            future.set_exception(self._loss)
+            future = self._results.pop(key, None)
+            if future is None:
+                future = Future()
+                if self._loss is None:
+                    self._results[key] = future
+                else:
+                    future.set_exception(self._loss)
         return future
 
     def begin_closing(self) -> None:
@@ -168,7 +170,7 @@ class RankLinks:
             future = self._results.pop(key, None)
             if future is None:  # nobody has asked yet
                 future = self._results[key] = Future()
-        future.set_result(result)
+            future.set_result(result)  # in here: what is kept for later is done
 
     def _end(self, rank: int) -> None:
         self._selector.unregister(self._sockets[rank])

@@ -1,8 +1,8 @@
 """One rank other than the leader's, from its settings to its end.
 
-meet the others ─ plan memory ─ load ─ pool and executor ─ plans ... ─ close
-                     │  planned   │  loaded     │  ready
-                     ▼            ▼             ▼            the leader waits for all at each
+meet the others ─ plan memory ─ load ─ measure (GPU) ─ pool and executor ─ plans ... ─ close
+                     │  planned   │ loaded  │ measured       │  ready
+                     ▼            ▼         ▼                ▼     the leader waits for all at each
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import logging
 import socket
 from pathlib import Path
 
-from sglite.assembly import load_share, plan_share
+from sglite.assembly import load_share, plan_on_device, plan_share
 from sglite.config import EngineConfig
+from sglite.config_values import device_type
 from sglite.distributed.layout import RankLayout
 from sglite.errors import ConfigError, ModelLoadError, RankLostError
+from sglite.executors.device_assembly import open_device
 from sglite.host.share import HostShare
 from sglite.ipc.frames import encode
 from sglite.models.loader import read_model_info
@@ -90,7 +92,14 @@ class RankWorker:
         share = seat.model_share(info.spec.num_layers)
         model = load_share(config, info, share, show_progress=False)
         num_pages = self._come_to(receiver, "loaded", memory.num_pages, model.num_bytes)
-        follower = make_follower(config, model, num_pages, seat, receiver=receiver, tell=self._tell)
+        device = None
+        if device_type(config.device) == "cuda":
+            device = open_device(config.device)
+            memory = plan_on_device(config, model, device, memory)
+            num_pages = self._come_to(receiver, "measured", memory.num_pages)
+        follower = make_follower(
+            config, model, num_pages, seat, receiver=receiver, tell=self._tell, device=device
+        )
         self._come_to(receiver, "ready", num_pages)
         follower.run()
 

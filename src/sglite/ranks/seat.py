@@ -16,6 +16,7 @@ from sglite.distributed.open_groups import (
     open_groups,
     open_tcp_store,
 )
+from sglite.errors import ConfigError
 from sglite.executors.stage_executor import StageLinks
 from sglite.executors.step_agreement import StepAgreement
 from sglite.host.share import HostShare
@@ -90,10 +91,19 @@ def device_of(config: EngineConfig, layout: RankLayout, rank: int) -> str:
 
 
 def take_seat(config: EngineConfig, layout: RankLayout, rank: int, place: MeetingPlace) -> Seat:
-    """Meet all other ranks. RankLostError where one does not come in time."""
+    """Meet all other ranks. RankLostError where one does not come in time.
+
+    ConfigError where this machine has no GPU for this rank.
+    """
     kind, timeout_s = device_type(config.device), config.dist_timeout_s
     if kind == "cuda":
-        torch.cuda.set_device(device_of(config, layout, rank))
+        device, num_gpus = device_of(config, layout, rank), torch.cuda.device_count()
+        if int(device.partition(":")[2]) >= num_gpus:
+            raise ConfigError(
+                f"rank {rank} is to compute on {device}, and this machine has {num_gpus} GPUs; "
+                "lower tp_size, or divide the ranks among more machines (nnodes)"
+            )
+        torch.cuda.set_device(device)
     if place.store_path is not None:
         store = open_file_store(Path(place.store_path), layout.num_ranks, timeout_s=timeout_s)
     else:

@@ -24,6 +24,19 @@ def test_columns_stand_side_by_side_and_errors_below():
     assert "goodput, requests/s" in text
 
 
+def test_ranks_and_engines_are_named_where_a_server_has_several():
+    parallel = {"ours": {"tp_size": 2, "dp_size": 4}, "theirs": {}}
+    stream = io.StringIO()
+    print_table({"ours": GOOD, "theirs": BAD}, stream, parallel=parallel)
+    (line,) = [line for line in stream.getvalue().splitlines() if line.startswith("ranks")]
+    assert line.split()[3:] == ["tp_size", "2,", "dp_size", "4", "1"]
+    servers = to_json({"ours": GOOD, "theirs": BAD}, {}, parallel=parallel)["servers"]
+    assert (servers["ours"]["tp_size"], servers["ours"]["dp_size"]) == (2, 4)
+    assert "tp_size" not in servers["theirs"]
+    print_table({"ours": GOOD}, stream := io.StringIO())
+    assert "ranks and engines" not in stream.getvalue()
+
+
 def test_goodput_is_shown_where_there_are_goals():
     assert table_rows(GOOD)["goodput, requests/s"] == "4.00 (100%)"
     assert "goodput, requests/s" not in table_rows(summarise([call()], {}))

@@ -43,6 +43,13 @@ def test_settings_say_what_was_asked_for():
     settings = command.settings_of(session)
     assert settings["command"] == "sglite bench x --workloads W1 --rounds 2"
     assert (settings["num_rounds"], settings["model"]) == (2, "the embedded model")
+    assert "tp_size" not in settings
+
+
+def test_settings_name_ranks_and_stages():
+    settings = command.settings_of(read("--workloads", "W1", "--tp", 2, "--pp", 3))
+    assert (settings["tp_size"], settings["pp_size"]) == (2, 3)
+    assert "dp_size" not in settings
 
 
 def test_logs_lie_beside_the_results(tmp_path):

@@ -41,8 +41,10 @@ def test_the_terminal_shows_table_rates_and_failures():
     text = stream.getvalue()
     assert "read 35.0 GB/s and computed 410 GFLOP/s" in text
     assert "W2 <peer>: no answer within 5 s" in text
-    print_report(Outcome([]), [], stream)
+    assert "ran with" not in text
+    print_report(Outcome([]), [], stream, parallel="tp_size 2")
     assert "rates were not measured" in stream.getvalue()
+    assert "sglite ran with tp_size 2." in stream.getvalue()
 
 
 def test_the_page_has_all_that_a_reader_needs():
@@ -55,6 +57,9 @@ def test_the_page_has_all_that_a_reader_needs():
     assert "- W2 other: ended | later" in page
     assert "not comparable" not in page
     assert "not comparable" in to_markdown(OUTCOME, ROWS, SETTINGS | {"shrink": 4})
+    assert "sglite with" not in page
+    several = to_markdown(OUTCOME, ROWS, SETTINGS | {"tp_size": 2, "pp_size": 2})
+    assert "bfloat16; sglite with tp_size 2, pp_size 2; medians" in several
 
 
 def test_the_8_bit_rate_is_shown_where_it_was_measured():

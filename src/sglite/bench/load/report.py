@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from sglite.bench.load.figures import LATENCIES, Summary
+from sglite.bench.parallel import parallel_text
+
+Parallel = Mapping[str, Mapping[str, Any]]
+"""By the server's name what ``parallel_settings`` found; servers of one rank may be left out."""
 
 TITLES = {
     "ttft": "time to first token",
@@ -42,12 +47,20 @@ def table_rows(summary: Summary) -> dict[str, str]:
     return rows
 
 
-def print_table(summaries: Mapping[str, Summary], stream: TextIO | None = None) -> None:
+def print_table(
+    summaries: Mapping[str, Summary],
+    stream: TextIO | None = None,
+    *,
+    parallel: Parallel = MappingProxyType({}),
+) -> None:
     """One column per server; below it what went wrong."""
     from rich.console import Console
     from rich.table import Table
 
     columns = {name: table_rows(summary) for name, summary in summaries.items()}
+    if any(parallel.values()):
+        for name, rows in columns.items():
+            rows["ranks and engines"] = parallel_text(parallel.get(name, {})) or "1"
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in columns:
@@ -61,9 +74,17 @@ def print_table(summaries: Mapping[str, Summary], stream: TextIO | None = None) 
             console.print(f"{name}: {count} x {error}")
 
 
-def to_json(summaries: Mapping[str, Summary], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of ``--json``: what was asked for, and each server's figures."""
+def to_json(
+    summaries: Mapping[str, Summary],
+    settings: Mapping[str, Any],
+    *,
+    parallel: Parallel = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The document of ``--json``: what was asked for, and each server's ranks and figures."""
     return {
         "settings": dict(settings),
-        "servers": {name: asdict(summary) for name, summary in summaries.items()},
+        "servers": {
+            name: {**parallel.get(name, {}), **asdict(summary)}
+            for name, summary in summaries.items()
+        },
     }

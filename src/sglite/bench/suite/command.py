@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sglite.bench.parallel import parallel_text
 from sglite.bench.suite.chart import to_svg
 from sglite.bench.suite.figures import Row, rates_of, summarise, to_json
 from sglite.bench.suite.in_process import InProcess
@@ -181,7 +182,7 @@ def run_session(session: Session, contenders: Sequence[Contender]) -> int:
     if session.arguments.json == "-":
         print(document(session, outcome, rows))
     else:
-        print_report(outcome, rows)
+        print_report(outcome, rows, parallel=parallel_text(session.target.parallel))
     return int(bool(outcome.failures))
 
 
@@ -225,6 +226,7 @@ def settings_of(session: Session) -> dict[str, Any]:
         "model": target.model or "the embedded model",
         "dtype": target.dtype_name,
         "quantization": target.quantization,
+        **target.parallel,
         "num_rounds": session.pace.num_rounds,
         "shrink": session.pace.shrink,
         "machine": describe_machine(),

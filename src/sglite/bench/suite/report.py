@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from sglite.bench.parallel import parallel_settings, parallel_text
 from sglite.bench.suite.figures import OURS, Cell, Row, rates_of, summarise_record
 from sglite.bench.suite.jobs import Job
 from sglite.bench.suite.rounds import Outcome, Record
@@ -93,8 +94,10 @@ def rates_text(outcome: Outcome) -> str:
     )
 
 
-def print_report(outcome: Outcome, rows: Sequence[Row], stream: TextIO | None = None) -> None:
-    """The table, the machine's rates, and what failed."""
+def print_report(
+    outcome: Outcome, rows: Sequence[Row], stream: TextIO | None = None, *, parallel: str = ""
+) -> None:
+    """The table, the machine's rates, and what failed; ``parallel`` names sglite's ranks."""
     from rich.console import Console
     from rich.table import Table
 
@@ -106,7 +109,8 @@ def print_report(outcome: Outcome, rows: Sequence[Row], stream: TextIO | None = 
         table.add_row(*line)
     console = Console(file=stream or sys.stdout, highlight=False, markup=False)
     console.print(table)
-    for sentence in [rates_text(outcome), *outcome.failures]:
+    ranks = [f"{OURS} ran with {parallel}."] if parallel else []
+    for sentence in [*ranks, rates_text(outcome), *outcome.failures]:
         console.print(sentence)
 
 
@@ -115,10 +119,12 @@ def to_markdown(
 ) -> str:
     """A page: the table, the picture, how it was measured, the machine's rates, versions."""
     machine = settings["machine"]
+    ranks = parallel_text(parallel_settings(settings))
     parts = [
         "# Speed on a CPU",
         f"{machine['processor']}, {machine['threads']} threads; {settings['model']}, "
-        f"{settings['dtype']}; medians over rounds: {settings['num_rounds']}. Times and rates of "
+        f"{settings['dtype']}{f'; {OURS} with {ranks}' if ranks else ''}; medians over rounds: "
+        f"{settings['num_rounds']}. Times and rates of "
         "answers; behind a peer's figure stands how many times faster sglite was in the same run.",
     ]
     if settings["shrink"] != 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sglite.bench.parallel import parallel_settings
 from sglite.bench.suite.floors import Floor, Storage, storage_of
 from sglite.bench.suite.jobs import Job
 from sglite.bench.suite.machine import Rates
@@ -43,6 +44,11 @@ class Target:
     def quantization(self) -> str | None:
         """Of the weights; None where they have the type of the activations."""
         return self.config.quantization
+
+    @property
+    def parallel(self) -> dict[str, Any]:
+        """``tp_size`` and so on, where they are not 1."""
+        return parallel_settings(self.config.to_dict())
 
     def engine_options(self) -> tuple[str | None, dict[str, Any]]:
         """The model and the keywords for ``LLM``."""
