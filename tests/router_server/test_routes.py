@@ -101,6 +101,27 @@ def test_health_is_that_of_the_best_worker():
     run(test, 2)
 
 
+def test_a_router_is_no_worker_of_its_own():
+    async def test(router, worker):
+        """Another one's look is answered, its own one is not."""
+        front = router.front
+        asked = []
+        ask = front.client.ask
+
+        async def note(url, call, **options):
+            asked.append(call)
+            return await ask(url, call, **options)
+
+        front.client.ask = note
+        await front.health.look(front.workers.all[0])
+        own = {name.decode(): value.decode() for name, value in asked[0].headers}
+        assert (await router.get("/health", headers=own)).status_code == 503
+        others = dict.fromkeys(own, "another router")
+        assert others and (await router.get("/health", headers=others)).status_code == 200
+
+    run(test)
+
+
 def test_a_router_that_is_about_to_stop_takes_no_new_calls():
     async def test(router, worker):
         router.front.is_draining = True

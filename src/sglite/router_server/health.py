@@ -3,29 +3,35 @@
 answers 200                          up
 answers something else, or nothing   a failed look; after several it takes no calls
 no connection, no answer, several times   it is lost: its open calls are told
+
+A look says who looks (``LOOKER_HEADER``): a router that is named as its own worker is never up, or
+its calls would go round in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 
 from sglite.config_parallel import RouterOptions
 from sglite.router_server.worker_client import WorkerCall, WorkerClient, WorkerLostError
 from sglite.router_server.workers import Worker, Workers
 
 PATH = "/health"
+LOOKER_HEADER = "x-sglite-router"
 BACK_OFF_STEP = 0.25
 MAX_BACK_OFF = 8.0
 
 
 class HealthWatch:
-    """A task per worker."""
+    """A task per worker. ``looker`` is what no other router calls itself."""
 
     def __init__(self, workers: Workers, client: WorkerClient, options: RouterOptions) -> None:
         self._workers = workers
         self._client = client
         self._options = options
+        self.looker = secrets.token_hex(8)
         self._tasks: dict[Worker, asyncio.Task[None]] = {}
 
     def watch(self, worker: Worker) -> None:
@@ -44,7 +50,7 @@ class HealthWatch:
 
     async def look(self, worker: Worker) -> None:
         """Look once, and tell the workers what was seen."""
-        call = WorkerCall("GET", PATH, [])
+        call = WorkerCall("GET", PATH, [(LOOKER_HEADER.encode(), self.looker.encode())])
         lost: WorkerLostError | None = None
         is_healthy = False
         try:

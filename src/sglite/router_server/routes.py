@@ -10,8 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sglite.errors import NotReadyError
 from sglite.router_server.everywhere import Everywhere
 from sglite.router_server.front import RouterFront
+from sglite.router_server.health import LOOKER_HEADER
 from sglite.router_server.worker_routes import worker_routes
 from sglite.router_server.workers import no_worker
 from sglite.server.http.routes import ApiRoute
@@ -71,6 +73,8 @@ def _health_routes(front: RouterFront) -> list[ApiRoute]:
         return Response()
 
     async def healthy(request: Request) -> Response:
+        if request.headers.get(LOOKER_HEADER) == front.health.looker:
+            raise NotReadyError("a router is no worker of its own")
         if not front.workers.up:
             raise no_worker()
         return Response()
