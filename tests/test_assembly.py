@@ -118,7 +118,7 @@ def test_deterministic_engines_group_nothing_by_the_batch(
 ) -> None:
     parts = assemble(model_dir, cpu_kernels="auto", deterministic=deterministic)
     assert isinstance(parts.model.model, ReplayedDecoder)
-    assert parts.model.model._groups_prefixes is not deterministic
+    assert parts.model.model.groups_prefixes is not deterministic
 
 
 def test_what_cannot_be_deterministic_is_told(

@@ -86,7 +86,7 @@ class ReplayedDecoder:
         self.spec, self.dtype = spec, dtype
         self.share = share = share or ModelShare()
         self.num_kv_heads = share.tp.kv_heads(spec.num_kv_heads)[1]
-        self.instruction_set = instruction_set
+        self.instruction_set, self.groups_prefixes = instruction_set, groups_prefixes
         num_threads = torch.get_num_threads()
         self.weights = PackedWeights(
             spec,
