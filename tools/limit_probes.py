@@ -89,6 +89,15 @@ class NoEngine:
     is_alive = True
     heartbeat_age_s = 0.0
     ready = None
+    heartbeat = None
+    heals = False
+    open_count = 0
+    waiting_count = 0
+    on_note = None
+
+    def __init__(self) -> None:
+        self.on_join: list[Any] = []
+        self.engines = {0: self}
 
     def submit(self, requests: Sequence[Request], receiver: Any) -> None:
         """Refuse all requests."""

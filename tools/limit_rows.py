@@ -20,6 +20,7 @@ import sglite.server.http.dispatch as dispatch
 import sglite.server.http.error_table as error_table
 import sglite.server.http.field_policy as field_policy
 import sglite.server.http.request_ids as request_ids
+import sglite.server.http.sessions as sessions
 import sglite.server.listen as listen
 import sglite.server.native.control as control
 import sglite.server.native.generate as generate
@@ -102,6 +103,7 @@ CALL = (
         count,
         "the server takes an id of its own",
     ),
+    Constant("characters of an `X-Session-Id`", sessions, "MAX_SESSION_CHARACTERS", count, "400"),
     Constant(
         "unknown fields listed in `ignored_fields`",
         field_policy,
@@ -281,6 +283,8 @@ TIME_OPTIONS = {
     "max_queued_requests": "429 with `Retry-After`",
     "max_queued_tokens": "429 with `Retry-After`",
     "max_running_requests": "the request waits",
+    "max_inflight_total": "the request waits, with several engines",
+    "max_inflight_per_engine": "the request waits, or goes to another engine",
     "request_timeout_s": "`finish_reason` `abort`; a call of `/generate` brings its own `timeout`",
     "drain_timeout_s": "the stream ends with an error event; new calls get a 503 meanwhile",
     "watchdog_timeout_s": "every open call fails, and the server ends",
@@ -291,6 +295,8 @@ NO_LIMITS_FOR_CLIENTS = frozenset(
     (
         "max_wait_s",
         "max_in_flight",
+        "max_replicas",
+        "dist_timeout_s",
         "cuda_graph_max_bs",
         "cuda_graph_max_tokens",
         "radix_cache_max_tokens",

@@ -35,7 +35,7 @@ NOT_FOR_CLIENTS = {
     "server/http/body.py:READ_TIMEOUT_S": "the option read_timeout_s stands for it",
     "server/http/sse.py:STALL_TIMEOUT_S": "the option stall_timeout_s stands for it",
     "server/launch.py:ENGINE_STOP_S": "between our own processes",
-    "server/launch.py:HTTP_STOP_S": "what uvicorn may take once every call has ended",
+    "server/lifecycle.py:HTTP_STOP_S": "what uvicorn may take once every call has ended",
     "server/lifecycle.py:LAST_WORDS_S": "what a failed call may take to say so",
     "server/lifecycle.py:POLL_S": "how often is looked",
     "server/native/metrics.py:ENGINE_TIMEOUT_S": "the last known numbers are shown then",
