@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -51,12 +51,12 @@ from sglite.models.replayed_decoder import ReplayedDecoder, why_not_replayed
 from sglite.models.spec import DecoderSpec
 from sglite.models.weight_cache import WeightCache
 from sglite.observability.events import EventStream
-from sglite.ranks.laned_assembly import build_laned_engine
-from sglite.ranks.leader_executor import LeaderExecutor
-from sglite.ranks.leadership import Leadership
-from sglite.ranks.rank_team import RankTeam
-from sglite.ranks.seat import Seat, host_share
 from sglite.scheduler.scheduler import Scheduler
+
+if TYPE_CHECKING:  # with one rank there is nothing to say to others, and no need of what says it
+    from sglite.ranks.leadership import Leadership
+    from sglite.ranks.rank_team import RankTeam
+    from sglite.ranks.seat import Seat
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +91,13 @@ def assemble_engine(
     memory does not suffice, before any large allocation, RankLostError where a rank fails.
     """
     layout = RankLayout.of(config)
-    memory = plan_share(config, info, host_share(layout, 0, host))
+    memory = plan_share(config, info, host.part(0, layout.ranks_per_node))
     config = dataclasses.replace(config, context_length=memory.context_length)
     config = _without_unsound_sharing(config, info.spec)
     leadership = None
     if layout.num_ranks > 1:
+        from sglite.ranks.leadership import Leadership
+
         leadership = Leadership.begin(config, layout, info.directory, host)
     try:
         parts = _assemble(
@@ -145,7 +147,7 @@ def _assemble(
         "make_checker": make_checker, "make_constraint": make_constraint, "events": events
     }  # fmt: skip
     if leadership is not None and config.enable_dp_attention:
-        lanes = build_laned_engine(config, model, memory.num_pages, leadership=leadership, **making)
+        lanes = leadership.build_lanes(config, model, memory.num_pages, **making)
         leadership.team.settle("ready", memory.num_pages)
         return EngineParts(lanes, config, model, memory, team)
     engine = build_engine(
@@ -341,15 +343,11 @@ def _make_engine_executor(
     """What carries out the plans of the engine in this process."""
     if leadership is not None:
         seat = leadership.seat
-        return LeaderExecutor(
-            leadership.team.watched(
-                lambda: make_share_executor(
-                    config, model, num_pages, seat, device=device, **device_options
-                )
+        return leadership.lead(
+            lambda: make_share_executor(
+                config, model, num_pages, seat, device=device, **device_options
             ),
-            leadership.team,
             is_late=device is not None,
-            drawing_rank=seat.drawing_rank,
             drawn_within_s=config.pp_size * config.dist_timeout_s,
         )
     if device is not None:

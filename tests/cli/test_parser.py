@@ -21,7 +21,7 @@ def make_parser() -> CommandParser:
         (["--page", "4"], "^--page is not an option; the nearest one is --page-size$"),
         (["stray"], "^'stray' is not expected here"),
         (["--page-size"], "^--page-size: expected one argument$"),
-        (["--dp-size", "2"], "^--dp-size is not supported yet: there is one engine$"),
+        (["--hicache-size", "2"], "^--hicache-size is not supported yet: KV lives in one tier"),
         (["--trust-remote-code"], "^--trust-remote-code is not supported: sglite runs no code"),
     ],
 )
@@ -31,7 +31,8 @@ def test_bad_words_are_refused(words, message):
 
 
 @pytest.mark.parametrize(
-    "words", [["--dp-size", "1"], ["--dp-size=1"], ["--grammar_backend", "none", "--dp-size", "1"]]
+    "words",
+    [["--hicache-size", "0"], ["--hicache-size=0"], ["--grammar_backend", "none", "--dp", "1"]],
 )
 def test_flags_of_sglang_that_ask_for_nothing_pass(words):
     assert make_parser().parse_args([*words, "--prompt", "a"]).prompt == "a"

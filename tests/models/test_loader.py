@@ -166,9 +166,10 @@ def test_shares_that_are_all_padding_are_loaded(tmp_path):
     assert not model.blocks()[0].mlp.down.weight.any()
 
 
-def test_only_whole_models_are_quantized(tmp_path):
-    with pytest.raises(ConfigError, match=r"^quantization needs a whole model in each rank"):
-        load_model(tmp_path, quantization=Quantization.of("int8", 32), share=share_of(0, tp_size=2))
+def test_lanes_are_not_quantized(tmp_path):
+    share = ModelShare.of(RankLayout(tp_size=2, num_lanes=2), 0, 4)
+    with pytest.raises(ConfigError, match=r"^quantization needs .* do not run enable_dp_attention"):
+        load_model(tmp_path, quantization=Quantization.of("int8", 32), share=share)
 
 
 def test_the_weights_are_in_memory_once(tmp_path):

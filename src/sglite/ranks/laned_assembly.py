@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from sglite.config import EngineConfig
 from sglite.engine.engine import Engine
@@ -16,8 +17,10 @@ from sglite.models.decoder import Decoder
 from sglite.models.loader import LoadedModel
 from sglite.observability.events import EventStream
 from sglite.ranks.joint_ranks import JointRanks
-from sglite.ranks.leadership import Leadership
 from sglite.scheduler.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from sglite.ranks.leadership import Leadership
 
 
 def lane_config(config: EngineConfig) -> EngineConfig:
