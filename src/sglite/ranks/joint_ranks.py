@@ -9,8 +9,7 @@ Every rank that had a plan tells its result. A rank that is lost ends the wait a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 from sglite.errors import RankLostError
 from sglite.executors.lane_executor import LaneExecutor
@@ -19,10 +18,8 @@ from sglite.ranks.channel import PlanReceiver, decode_to_rank, encode
 from sglite.ranks.messages import Close, JointStep, StepDone
 from sglite.ranks.rank_follower import to_step_masks, to_token_masks
 from sglite.ranks.rank_team import RankTeam
+from sglite.sampling.masks import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
-
-LOOK_S = 0.1
-"""How often a rank's loss is looked for while a step is waited for."""
 
 
 class JointRanks:
@@ -47,31 +44,29 @@ class JointRanks:
             if lane and step is not None and step.masks is not None
         }
         own_masks = None if steps[0] is None else steps[0].masks
+        message = JointStep(self._num_steps, plans, masks)
         try:
-            self._team.links.check()
-            self._team.sender.send(encode(JointStep(self._num_steps, plans, masks)))
-            own = self._thread.submit(self._own.run, plans, own_masks)
-            # Also without a plan of our own: every rank is in every step.
-            self._wait(own)
-            for lane, step in enumerate(steps):
-                if step is not None:
-                    step.result = own.result() if lane == 0 else self._result(lane)
-        except Exception as error:
+            self._team.links.guarded(lambda: self._run(message, own_masks, steps))
+        except Exception:
             self._has_failed = True
-            # The others' end may be the cause of ours, and they know more of it.
-            cause = self._team.links.cause_of(error)
-            if cause is error:
-                raise
-            raise cause from error
+            raise
+
+    def _run(
+        self, message: JointStep, own_masks: TokenMasks | None, steps: Sequence[LaneStep | None]
+    ) -> None:
+        links = self._team.links
+        links.check()
+        self._team.sender.send(encode(message))
+        own = self._thread.submit(self._own.run, message.plans, own_masks)
+        links.wait(own)  # also without a plan of our own: every rank is in every step
+        for lane, step in enumerate(steps):
+            if step is not None:
+                step.result = own.result() if lane == 0 else self._result(lane)
 
     def _result(self, lane: int) -> StepResult:
         result = self._team.links.result_of(lane, self._num_steps)
-        self._wait(result)
+        self._team.links.wait(result)
         return result.result()
-
-    def _wait(self, future: Future[Any]) -> None:
-        while not wait([future], timeout=LOOK_S).done:
-            self._team.links.check()
 
     def close(self) -> None:
         """End all ranks; our own thread is not waited for where it may hang."""

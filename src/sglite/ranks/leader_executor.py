@@ -12,9 +12,7 @@ collective.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,9 +28,6 @@ from sglite.sampling.masks import TokenMasks
 from sglite.scheduler.plan import StepPlan, StepResult
 
 T = TypeVar("T")
-
-LOOK_S = 0.1
-"""How often a rank's loss is looked for while a step is waited for."""
 
 
 @dataclass(slots=True)
@@ -94,40 +89,27 @@ class LeaderExecutor:
     def _collect(self, handle: LeaderHandle) -> StepResult:
         result = handle.inner.result
         assert result is not None, "a step is sampled before it is collected"
-        self._wait(result)
+        self._team.links.wait(result)
         own: StepResult = self._inner.collect(handle.inner)
         return self._drawn(handle.step_id) if self._drawing_rank else own
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """The result of ``work``, of which all ranks do their parts: it fails with all of them."""
         try:
-            return work()
-        except Exception as error:
+            return self._team.links.guarded(work)
+        except Exception:
             self._has_failed = True
-            # The others' end may be the cause of ours, and they know more of it.
-            cause = self._team.links.cause_of(error)
-            if cause is error:
-                raise
-            raise cause from error
+            raise
 
     def _drawn(self, step_id: int) -> StepResult:
         """What the rank that draws made of the step."""
         drawn = self._team.links.result_of(self._drawing_rank, step_id)
-        if not self._wait(drawn, self._drawn_within_s):
+        if not self._team.links.wait(drawn, self._drawn_within_s):
             raise RankLostError(
                 f"the last stage has not told what it drew in step {step_id} after "
                 f"{self._drawn_within_s:g} s (pp_size x dist_timeout_s)"
             )
         return drawn.result()
-
-    def _wait(self, result: Future[Any], within_s: float = math.inf) -> bool:
-        """Until ``result`` is there, or too late; raises what ended a rank meanwhile."""
-        deadline_s = time.monotonic() + within_s
-        while not wait([result], timeout=LOOK_S).done:
-            self._team.links.check()
-            if time.monotonic() > deadline_s:
-                return False
-        return True
 
     def close(self) -> None:
         """End all ranks; our own thread is not waited for where it may hang."""

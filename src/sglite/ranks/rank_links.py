@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
 
 from sglite.errors import ConfigError, RankLostError, SgliteError
 from sglite.ipc.frames import BAD_FRAME_ERRORS, FrameReader, FrameTooLargeError
@@ -21,10 +23,14 @@ from sglite.ranks.channel import decode_from_rank
 from sglite.ranks.messages import FromRank, Phase, RankAt, RankFault, StepDone
 from sglite.scheduler.plan import StepResult
 
+LOOK_S = 0.1
+"""How often a rank's loss is looked for while something else is waited for."""
 LAST_WORDS_S = 1.0
 """What a rank that failed together with us may take to say why."""
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class RankLinks:
@@ -96,6 +102,26 @@ class RankLinks:
         with self._changed:
             self._changed.wait_for(lambda: self._loss is not None, LAST_WORDS_S)
         return self._loss or error
+
+    def guarded(self, work: Callable[[], T]) -> T:
+        """The result of ``work``, in which all ranks have their parts; what ended one, where it
+        fails for that."""
+        try:
+            return work()
+        except Exception as error:
+            cause = self.cause_of(error)
+            if cause is error:
+                raise
+            raise cause from error
+
+    def wait(self, future: Future[Any], within_s: float = math.inf) -> bool:
+        """Until ``future`` is done, or too late (False). Raises what ended a rank meanwhile."""
+        deadline_s = time.monotonic() + within_s
+        while not wait([future], timeout=LOOK_S).done:
+            self.check()
+            if time.monotonic() > deadline_s:
+                return False
+        return True
 
     def result_of(self, rank: int, step_id: int) -> Future[StepResult]:
         """What ``rank`` draws in a step; asked for once."""

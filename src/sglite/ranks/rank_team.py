@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from sglite.errors import RankLostError
@@ -22,7 +22,6 @@ EXIT_S = 1.0
 """What one that has said its last word may take to end."""
 KILL_S = 10.0
 """What a killed process may take to vanish; only a broken kernel needs longer."""
-LOOK_S = 0.1
 
 T = TypeVar("T")
 
@@ -83,15 +82,8 @@ class RankTeam:
         threading.Thread(
             target=_settle, args=(future, work), name="ranks-meet", daemon=True
         ).start()
-        while not wait([future], timeout=LOOK_S).done:
-            self.links.check()
-        try:
-            result: T = future.result()
-        except Exception as error:
-            cause = self.links.cause_of(error)
-            if cause is error:
-                raise
-            raise cause from error
+        self.links.wait(future)
+        result: T = self.links.guarded(future.result)
         return result
 
     def close(self) -> None:
