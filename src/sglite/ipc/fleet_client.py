@@ -291,7 +291,7 @@ class FleetClient:
         if self._has_peers and self._line:
             self._learn_loads()
         while self._line and self._members:
-            group = next(iter(self._line))
+            group = self._line.first
             number = self._router.try_route(group.routed, self._loop.time())
             if number is None:
                 return

@@ -59,6 +59,11 @@ class PromptLine:
     def __iter__(self) -> Iterator[PromptGroup]:
         return iter(list(self._groups))
 
+    @property
+    def first(self) -> PromptGroup:
+        """The one whose turn is next; there must be one."""
+        return next(iter(self._groups))
+
     def append(self, group: PromptGroup) -> None:
         """It waits behind the others."""
         self._groups[group] = None
